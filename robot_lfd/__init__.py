@@ -1,0 +1,30 @@
+"""Robot learning from demonstration: record demos, train with IQ-Learn, deploy, review.
+
+Importing this registers the environments `pybullet/<Task>-v0` and `robosuite/<Task>-v0` with Gymnasium; it loads
+neither a simulator nor torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robot_lfd.envs.registry import register_envs
+
+if TYPE_CHECKING:
+    from robot_lfd.rollout import Policy
+
+__version__ = "0.1.0"
+
+register_envs()
+
+
+def load_policy(path: str | Path) -> Policy:
+    """Returns the Policy of a run or of one of its checkpoints, with no training code loaded.
+
+    Raises:
+        LfdError: the folder holds no finished checkpoint.
+    """
+    from robot_lfd.checkpoint import load_policy as load
+
+    return load(Path(path))

@@ -1,0 +1,108 @@
+"""The `lfd` command. Sole composition root: it imports what a command needs only when that command is called."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from robot_lfd.errors import LfdError
+
+COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:function, what it does
+    "demo": ("DemoConfig", "robot_lfd.demo:run", "the whole loop in minutes, no screen needed"),
+    "record": ("RecordConfig", "robot_lfd.record:run", "drive the arm and record demos"),
+    "train": ("TrainConfig", "robot_lfd.train.trainer:run", "train a policy from demos"),
+    "eval": ("EvalConfig", "robot_lfd.evaluate:run", "measure a policy's success over fixed seeds"),
+    "deploy": ("DeployConfig", "robot_lfd.deploy:run", "let a policy drive the arm in real time"),
+    "replay": ("ReplayConfig", "robot_lfd.replay:run", "re-simulate recorded episodes, check, film"),
+    "review": ("ReviewConfig", "robot_lfd.review.page:run", "look at a dataset in the browser"),
+    "data info": ("DataInfoConfig", "robot_lfd.demos.commands:info", "describe a dataset"),
+    "data verify": ("DataVerifyConfig", "robot_lfd.demos.commands:verify", "check every array of a dataset"),
+    "data import": ("DataImportConfig", "robot_lfd.demos.commands:import_demos", "read other tools' demos"),
+    "doctor": ("DoctorConfig", "robot_lfd.doctor:run", "say what is missing and how to get it"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command. Exit code 0: done; 1: a plain one-line error; 2: usage."""
+    sys.exit(call(list(sys.argv[1:] if argv is None else argv)))
+
+
+def call(argv: list[str]) -> int:
+    """Runs one command and returns its exit code; `--json` puts the result on the last line of stdout."""
+    words, rest = _split(argv)
+    if words not in COMMANDS:
+        return _usage(argv)
+    class_name, target, _ = COMMANDS[words]
+    config = _parse(class_name, words, rest)
+    try:
+        module, function = target.split(":")
+        result: dict[str, Any] = getattr(importlib.import_module(module), function)(config)
+    except LfdError as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(_plain_os_error(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was finished is kept")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if config.json:
+        print(json.dumps(result), flush=True)
+    return 0 if result.get("ok", True) else 1
+
+
+def _split(argv: list[str]) -> tuple[str, list[str]]:
+    count = 2 if argv[:1] == ["data"] else 1
+    return " ".join(argv[:count]), argv[count:]
+
+
+def _parse(class_name: str, words: str, rest: list[str]) -> Any:
+    import tyro
+
+    from robot_lfd import config
+
+    cls = getattr(config, class_name)
+    return tyro.cli(cls, args=rest, prog=f"lfd {words}", description=cls.__doc__)
+
+
+def _usage(argv: list[str]) -> int:
+    asked = argv[:1] in (["-h"], ["--help"], ["help"])
+    if argv == ["--version"]:
+        from robot_lfd import __version__
+
+        print(f"lfd {__version__}")
+        return 0
+    group = "data " if argv[:1] == ["data"] else ""
+    asked = asked or (bool(group) and argv[1:2] in (["-h"], ["--help"]))
+    out = sys.stdout if asked else sys.stderr
+    if argv and not asked and argv != ["data"]:
+        print(f"lfd: unknown command '{' '.join(argv[:2] if group else argv[:1])}'", file=out)
+    print(f"usage: lfd {group}<command> [options]     (each command has --help with an example)\n", file=out)
+    for words, (_, _, summary) in COMMANDS.items():
+        if words.startswith(group):
+            print(f"  {words:13s}{summary}", file=out)
+    return 0 if asked else 2
+
+
+def _plain_os_error(error: OSError) -> str:
+    where = f" '{error.filename}'" if error.filename else ""
+    return f"{error.strerror or error}{where}" + ("; free some space and try again" if error.errno == 28 else "")
+
+
+def _fail(message: str) -> int:
+    print(f"lfd: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return 1
+
+
+def config_dict(config: Any) -> dict[str, Any]:
+    """Returns a command's config as JSON can hold it."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""One frozen dataclass per command: what `lfd <command> --help` shows is written here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+Flag = FlagCreatePairsOff[bool]
+JsonFlag = Annotated[Flag, arg(help="End stdout with one line of JSON.")]
+
+
+@dataclass(frozen=True)
+class RecordConfig:
+    """Drive the arm and record demos.
+
+    Example: lfd record --env pybullet/Lift-v0 --device keyboard --out demos/lift --episodes 10
+    """
+
+    env: str
+    """Environment id, such as pybullet/Lift-v0 or robosuite/Lift-v0."""
+    out: Path
+    """Dataset folder; an existing one of the same environment grows."""
+    device: Literal["keyboard", "gamepad", "scripted"] = "keyboard"
+    """What to drive with; scripted stands in for a person."""
+    episodes: int = 10
+    """Stop after this many kept episodes."""
+    cameras: tuple[str, ...] = ()
+    """Cameras to store with the demos; none stores low-dim observations alone."""
+    size_px: int = 84
+    """Height and width of stored pictures."""
+    control_hz: float = 20.0
+    """Control steps per second."""
+    seed: int = 0
+    """Start of the first episode; each further one takes the next."""
+    operator: str = ""
+    """Your name or initials, stored with each demo."""
+    realtime: bool | None = None
+    """Keep the wall clock. Default: yes for people, no for the scripted operator."""
+    window: bool | None = None
+    """Show the window. Default: yes for people, no for the scripted operator."""
+    keep_failures: bool = True
+    """Keep scripted failures, labelled, instead of discarding them. A person decides with keys."""
+    bindings: Path | None = None
+    """A TOML file with your own key or pad bindings."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a policy from demos.
+
+    Example: lfd train --demos demos/lift --algo iq --mode online --out runs/lift-iq
+    """
+
+    demos: tuple[Path, ...]
+    """One or more datasets of the same environment."""
+    out: Path
+    """Run folder."""
+    algo: Literal["iq", "bc", "sqil"] = "iq"
+    """iq: IQ-Learn; bc: behaviour cloning; sqil: soft Q imitation learning."""
+    mode: Literal["online", "offline"] = "online"
+    """online: the policy also practises in the simulator; offline: demos alone. bc is always offline."""
+    steps: int | None = None
+    """Gradient steps. Default: 10000 (iq, sqil) or 5000 (bc)."""
+    seed: int = 0
+    """Seeds everything that is drawn."""
+    resume: Flag = False
+    """Continue the run in --out from its last checkpoint, exactly."""
+    obs: Literal["state", "pixels"] = "state"
+    """What the policy sees."""
+    features: tuple[str, ...] = ()
+    """Observation keys for the policy. Default: the environment's own policy_keys (relative features)."""
+    max_demos: int | None = None
+    """Use only the first so many demos."""
+    include_failures: Flag = False
+    """Train on demos labelled as failures too. Default: successes alone."""
+    gamma: float = 0.97
+    """Discount per control step."""
+    critics: Literal[1, 2] = 2
+    """Single critic or twin critics."""
+    batch_rows: int = 128
+    """Rows of each half of a batch: expert and replay."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers of actor and critics."""
+    chi2_alpha: float = 0.5
+    """Weight of the chi2 regulariser, on both halves of the batch."""
+    temperature: float = 0.02
+    """Entropy temperature, fixed."""
+    bc_weight: float = 5.0
+    """Weight of the behaviour-cloning term in the actor's loss; 0 switches it off."""
+    pretrain_steps: int = 1500
+    """Gradient steps of behaviour cloning before IQ-Learn begins."""
+    success_blind: Flag = False
+    """Control experiment: the policy's own episodes never end at success, only at the time limit."""
+    eval_every: int = 0
+    """Evaluate every so many steps during training; 0: not at all."""
+    eval_episodes: int = 20
+    """Episodes of such an evaluation."""
+    checkpoint_every: int = 2500
+    """Steps between checkpoints."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Measure a policy's success over fixed seeds.
+
+    Example: lfd eval runs/lift-iq --episodes 50 --video lift.mp4
+    """
+
+    run: Positional[Path]
+    """Run folder or checkpoint folder."""
+    episodes: int = 50
+    """Episodes, one seed each."""
+    seed: int = 1000
+    """Seed of the first episode."""
+    video: Path | None = None
+    """Write the first episodes to this .mp4 or .gif file."""
+    video_episodes: int = 4
+    """How many episodes the video shows."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DeployConfig:
+    """Let a policy drive the arm at the control rate, within limits, and record what it does.
+
+    Example: lfd deploy runs/lift-iq --episodes 5 --record rollouts/lift
+    """
+
+    run: Positional[Path]
+    """Run folder or checkpoint folder."""
+    episodes: int = 5
+    """Episodes to run."""
+    seed: int = 2000
+    """Seed of the first episode."""
+    record: Path | None = None
+    """Dataset that the rollouts are added to."""
+    takeover: Literal["none", "keyboard", "gamepad"] = "none"
+    """Device with which a person can take over."""
+    cameras: tuple[str, ...] = ()
+    """Cameras to record."""
+    size_px: int = 84
+    """Height and width of recorded pictures."""
+    headless: Flag = False
+    """No window."""
+    realtime: bool = True
+    """Keep the wall clock."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Re-simulate recorded episodes.
+
+    Example: lfd replay demos/lift --check
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    demo: tuple[str, ...] = ()
+    """Ids of the episodes; all without it."""
+    check: Flag = False
+    """Compare with what was recorded; exit code 1 where it differs."""
+    camera: str | None = None
+    """Camera of the video; the main one without it."""
+    size_px: int = 256
+    """Height and width of the video."""
+    video: Path | None = None
+    """Write the re-simulated episodes to this .mp4 or .gif file."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class ReviewConfig:
+    """Look at a dataset: videos, actions, rewards, success, timing.
+
+    Example: lfd review demos/lift --export lift.html
+    """
+
+    datasets: Positional[tuple[Path, ...]]
+    """Dataset folders."""
+    export: Path | None = None
+    """Write one self-contained HTML file instead of serving the page."""
+    policy: Path | None = None
+    """Run whose Q-function is shown along each episode."""
+    camera: str | None = None
+    """Camera of the videos; stored pictures, or the main camera re-simulated, without it."""
+    size_px: int = 192
+    """Height and width of re-simulated videos."""
+    max_episodes: int = 50
+    """At most so many episodes on an exported page."""
+    port: int = 8600
+    """Port of the local page."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Say what works on this machine, what is missing and how to get it.
+
+    Example: lfd doctor
+    """
+
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Run the whole loop in minutes, no screen needed: record, train BC and IQ-Learn, evaluate, deploy, review.
+
+    Example: lfd demo --out demo
+    """
+
+    out: Path = Path("demo")
+    """Folder for everything that is made; what is already finished there is not done again."""
+    env: str = "pybullet/Lift-v0"
+    """Task to learn."""
+    demos: int = 10
+    """Scripted-human demos."""
+    steps: int = 10000
+    """Gradient steps of IQ-Learn."""
+    eval_episodes: int = 50
+    """Episodes of each evaluation."""
+    seed: int = 0
+    """Seed of recording and training."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataInfoConfig:
+    """Describe a dataset.
+
+    Example: lfd data info demos/lift
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataVerifyConfig:
+    """Check every array of a dataset against its checksum and its episode.
+
+    Example: lfd data verify demos/lift --replay
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    replay: Flag = False
+    """Also re-simulate each episode and compare."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataImportConfig:
+    """Read demos recorded by other tools.
+
+    Example: lfd data import lift_human_fast.hdf5 --out demos/lift-human
+    """
+
+    source: Positional[Path]
+    """File to read."""
+    out: Path
+    """Dataset folder to create or to add to."""
+    format: Literal["auto", "robosuite", "robomimic"] = "auto"
+    """Format of the file; auto looks inside."""
+    cameras: tuple[str, ...] = ()
+    """Cameras to render while the demos are re-simulated."""
+    size_px: int = 84
+    """Height and width of such pictures."""
+    max_demos: int | None = None
+    """Import only the first so many demos."""
+    json: JsonFlag = False

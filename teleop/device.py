@@ -1,0 +1,71 @@
+"""Command and Device: what every input, a keyboard, a gamepad or a scripted operator, is read through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+import numpy as np
+
+AXES = ("x", "y", "z", "rx", "ry", "rz", "gripper")  # x forward, y left, z up; gripper: +1 closes, -1 opens
+
+
+class Event(Enum):
+    """What a person asks of the session, beside moving the arm."""
+
+    START = "start"
+    KEEP = "keep"
+    DISCARD = "discard"
+    UNDO = "undo"
+    PAUSE = "pause"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NOTE = "note"
+    RETRY = "retry"  # start again from the same seed
+    SPEED_UP = "speed_up"
+    SPEED_DOWN = "speed_down"
+    FRAME = "frame"  # next driving frame: camera, world, tool
+    HELP = "help"
+    MUTE = "mute"
+    TAKEOVER = "takeover"
+    STOP = "stop"  # emergency stop
+    QUIT = "quit"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a device says in one control step.
+
+    Attributes:
+        axes: (7,) float32 in [-1, 1] in the order of AXES, a share of the speed that the session has set.
+        events: what else the person asked for, in order.
+        connected: False while a pad is unplugged: the session pauses.
+    """
+
+    axes: np.ndarray = field(default_factory=lambda: np.zeros(len(AXES), np.float32))
+    events: tuple[Event, ...] = ()
+    connected: bool = True
+
+
+class Device(Protocol):
+    """Something a person (or a script in a person's place) drives the arm with."""
+
+    name: str
+
+    def see(self, obs: dict[str, np.ndarray]) -> None:
+        """Told what is on the screen. Real devices ignore it; a scripted operator looks at it."""
+        ...
+
+    def read(self, events: Sequence[Any]) -> Command:
+        """Returns the command of this control step, from the window's events since the last one."""
+        ...
+
+    def reset(self) -> None:
+        """Called when a new episode begins: forgets held keys and half-done plans."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what is worth storing beside a demo: bindings, deadzone, curve, seed. JSON can hold it."""
+        ...
