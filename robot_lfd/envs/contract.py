@@ -1,4 +1,4 @@
-"""What every arm environment offers beyond `gymnasium.Env`, so that demos can be recorded, replayed and learned from."""
+"""What an arm environment offers beyond `gymnasium.Env`, so that demos can be recorded, replayed and learned from."""
 
 from __future__ import annotations
 

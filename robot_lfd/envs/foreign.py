@@ -1,4 +1,4 @@
-"""Gives any other Gymnasium environment the project's contract: Dict observation, Box [-1, 1] action, state, pictures."""
+"""Gives any other Gymnasium environment the contract: Dict observation, Box [-1, 1] action, state, pictures."""
 
 from __future__ import annotations
 

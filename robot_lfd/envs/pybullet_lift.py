@@ -1,0 +1,36 @@
+"""pybullet/Lift-v0: pick a cube from the table and hold it in the air."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot_lfd.envs.pybullet_panda import PandaEnv, upright_pose
+
+LIFTED_M = 0.10
+
+
+class LiftEnv(PandaEnv):
+    """A 4 cm cube at any place and yaw is grasped and lifted by 10 cm.
+
+    Adds `object_pos/_quat/_vel`, `object_rel` (object minus gripper), `object_height` (above the table). Policy: the
+    relative ones and the arm's own. Reward: a third for being near, a third for a grasp, a third for height. See
+    PandaEnv for actions and the arm's observations.
+    """
+
+    policy_keys = (
+        "object_rel", "object_height", "object_vel", "eef_height", "eef_vel", "gripper_width", "gripper_vel",
+    )  # fmt: skip
+
+    def _draw_task(self, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
+        box = upright_pose(rng, (0.38, -0.20), (0.62, 0.20))
+        return [box], np.array([box[0], box[1], -1.0])  # no mark to see
+
+    def _task_features(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {}
+
+    def _reward_and_success(self, obs: dict[str, np.ndarray]) -> tuple[float, bool]:
+        near = 1.0 - float(np.tanh(10.0 * np.linalg.norm(obs["object_rel"])))
+        height = float(obs["object_height"][0])
+        grasped = float(near > 0.7 and 0.02 < obs["gripper_width"][0] < 0.065)
+        lifted = min(max(height / LIFTED_M, 0.0), 1.0)
+        return (near + grasped + lifted) / 3.0, height > LIFTED_M
