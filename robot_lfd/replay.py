@@ -1,0 +1,208 @@
+"""Replay: episodes are simulated again from model, first state and actions, compared bit for bit, filmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from robot_lfd.config import ReplayConfig
+from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.tape import Tape
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.envs.registry import make_env
+from robot_lfd.errors import LfdError
+
+if TYPE_CHECKING:
+    from robot_lfd.demos.store import DatasetSpec, DemoStore
+
+BEYOND_ANY_EPISODE = 10_000_000  # the recorded actions decide where an episode ends, not the time limit
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a re-simulated array first leaves the recorded one: the row, and the largest difference in that row."""
+
+    array: str
+    step: int
+    size: float
+
+    def __str__(self) -> str:
+        return f"{self.array} differs from step {self.step} on, by {self.size:.3g}"
+
+
+@contextmanager
+def replay_env(spec: DatasetSpec) -> Iterator[gym.Env]:
+    """Gives the environment of a dataset without cameras and time limit, for `replay_episode`; closes it after."""
+    env = make_env(spec.env_id, max_episode_steps=BEYOND_ANY_EPISODE, **spec.env_kwargs)
+    try:
+        yield env
+    finally:
+        env.close()
+
+
+def replay_episode(
+    env: gym.Env, episode: Episode, *, camera: str | None = None, size_px: int | tuple[int, int] | None = None
+) -> tuple[Episode, np.ndarray | None]:
+    """Simulates the recorded actions again, all of them: an episode may go on beyond its success.
+
+    Args:
+        camera: whose pictures are wanted; the main one without it.
+        size_px: their size, one number or (height, width); no pictures without it.
+
+    Returns:
+        what came out, and the pictures, (T + 1, H, W, 3) uint8, or None.
+
+    Raises:
+        LfdError: the episode was cut at its start, so its first state is none that a reset can build.
+    """
+    if episode.meta.get("trimmed", [0])[0] != 0:
+        raise LfdError("was trimmed at its start, and only whole beginnings can be simulated again")
+    tape, arm = Tape(env), arm_of(env)
+    height, width = (size_px, size_px) if isinstance(size_px, int) else (size_px or (0, 0))
+    frames: list[np.ndarray] = []
+
+    def look() -> None:
+        if height and width:
+            frames.append(arm.render_camera(camera or arm.camera_names[0], height, width))
+
+    first_state = {"model": episode.model, "sim_state": episode.sim_state[0]}
+    tape.reset(seed=episode.meta.get("seed"), options=first_state)
+    look()
+    for action in episode.action:
+        tape.step(action)
+        look()
+    again = tape.episode(time=episode.time, intervention=episode.intervention, meta=dict(episode.meta))
+    return again, np.stack(frames) if frames else None
+
+
+def first_difference(recorded: Episode, again: Episode) -> Difference | None:
+    """Returns the earliest difference in state, observations or reward; None where every bit is equal.
+
+    Pictures are left out: another renderer or graphics card draws the same world with other bits.
+    """
+    then, now = recorded.arrays(), again.arrays()
+    names = [n for n in then if n in ("sim_state", "reward") or n.startswith("obs/")]
+    found = [d for n in names if (d := _compare(n, then[n], now.get(n)))]
+    return min(found, key=lambda d: d.step, default=None)
+
+
+def _compare(name: str, then: np.ndarray, now: np.ndarray | None) -> Difference | None:
+    if now is None or now.shape != then.shape:
+        return Difference(name, 0, float("inf"))
+    rows = np.argwhere((then != now).reshape(len(then), -1).any(1))
+    if len(rows) == 0:
+        return None
+    step = int(rows[0][0])
+    gap = np.abs(then[step].astype(np.float64) - now[step].astype(np.float64))
+    return Difference(name, step, float(np.max(gap)))
+
+
+def run(config: ReplayConfig) -> dict[str, Any]:
+    """`lfd replay`: simulates episodes again; says whether they are equal, and writes a video, as asked."""
+    from robot_lfd.demos.store import DemoStore
+
+    store = DemoStore.open(config.dataset)
+    ids = _chosen(store, config.demo)
+    rows: list[dict[str, Any]] = []
+    films: list[np.ndarray] = []
+    with replay_env(store.spec) as env, _progress(len(ids)) as advance:
+        for demo_id in ids:
+            row, frames = _replay_one(env, store[demo_id], demo_id, config)
+            rows.append(row)
+            films.extend([] if frames is None else [frames])
+            advance()
+    result: dict[str, Any] = {"dataset": str(config.dataset), "episodes": len(rows), "rows": rows}
+    result["skipped"] = sum("skipped" in r for r in rows)
+    if config.check:
+        result["differing"] = sum(r.get("equal") is False for r in rows)
+        result["ok"] = result["differing"] == 0
+    if config.video:
+        result["video"] = str(_film(config, rows, films, store.spec.control_hz))
+    _print_rows(rows, config)
+    return result
+
+
+def _chosen(store: DemoStore, asked: Sequence[str]) -> list[str]:
+    ids = store.ids()
+    if not ids:
+        raise LfdError(f"dataset '{store.path}' holds no episodes; record some with: lfd record --out {store.path}")
+    missing = [d for d in asked if d not in ids]
+    if missing:
+        raise LfdError(f"dataset '{store.path}' has no episode '{missing[0]}'; it holds {ids[0]} to {ids[-1]}")
+    return list(asked) or ids
+
+
+def _replay_one(
+    env: gym.Env, episode: Episode, demo_id: str, config: ReplayConfig
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    row: dict[str, Any] = {"demo": demo_id, "length": len(episode), "success": episode.success}
+    try:
+        again, frames = replay_episode(
+            env, episode, camera=config.camera, size_px=config.size_px if config.video else None
+        )
+    except LfdError as error:
+        if "trimmed" not in episode.meta:
+            raise LfdError(f"episode {demo_id}: {error}") from error
+        return {**row, "skipped": str(error)}, None
+    row["success_again"] = again.success
+    if config.check:
+        difference = first_difference(episode, again)
+        row["equal"] = difference is None
+        if difference:
+            row |= {"array": difference.array, "step": difference.step, "size": difference.size}
+            row["difference"] = str(difference)
+    return row, frames
+
+
+def _film(config: ReplayConfig, rows: list[dict], films: list[np.ndarray], control_hz: float) -> str:
+    from robot_lfd.video import film, write_video
+
+    assert config.video is not None
+    shown = [r for r in rows if "skipped" not in r]
+    captions, solved = [r["demo"] for r in shown], [r["success_again"] for r in shown]
+    write_video(config.video, film(films, captions, solved, control_hz), control_hz)
+    return str(config.video)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("re-simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.update(task, advance=1)
+
+
+def _print_rows(rows: list[dict[str, Any]], config: ReplayConfig) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("episode", "steps", "recorded", "again", *(["check"] if config.check else []))
+    for row in rows:
+        cells = [row["demo"], str(row["length"]), _verdict(row["success"])]
+        if "skipped" in row:
+            table.add_row(*map(escape, [*cells, "skipped: " + row["skipped"]]))
+            continue
+        check = ["equal, every bit" if row["equal"] else row["difference"]] if config.check else []
+        table.add_row(*map(escape, [*cells, _verdict(row["success_again"]), *check]))
+    console = Console()
+    console.print(table)
+    if config.check:
+        bad, checked = sum(r.get("equal") is False for r in rows), sum("equal" in r for r in rows)
+        console.print(
+            f"{checked - bad} of {checked} episodes re-simulate exactly" if checked else "nothing was checked"
+        )
+    if config.video:
+        console.print(f"video: {config.video}", markup=False)
+
+
+def _verdict(success: bool) -> str:
+    return "solved" if success else "not solved"
