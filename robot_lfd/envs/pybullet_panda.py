@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import sys
@@ -17,20 +18,25 @@ from robot_lfd.errors import LfdError
 
 
 @contextlib.contextmanager
-def _silent_stdout() -> Iterator[None]:
+def _silent() -> Iterator[None]:
     """Sends what PyBullet's C code prints to nowhere; standard output belongs to the command line's answers."""
     sys.stdout.flush()
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    sys.stderr.flush()
+    kept = {fd: os.dup(fd) for fd in (1, 2)}
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for fd in kept:
+        os.dup2(nowhere, fd)
     try:
         yield
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        ctypes.CDLL(None).fflush(None)  # C buffers its prints
+        for fd, old in kept.items():
+            os.dup2(old, fd)
+            os.close(old)
         os.close(nowhere)
 
 
-with _silent_stdout():
+with _silent():
     import pybullet
     import pybullet_data
     from pybullet_utils.bullet_client import BulletClient
@@ -39,7 +45,7 @@ PHYSICS_HZ = 240
 ARM, FINGERS, GRASP = tuple(range(7)), (9, 10), 11  # joint and link numbers of franka_panda/panda.urdf
 HOME = np.array([0.0, -0.0536, 0.0, -2.4474, 0.0, 2.3949, 0.7854])  # gripper down, 0.2 m above the table
 POINTING_DOWN = np.array([1.0, 0.0, 0.0, 0.0])  # xyzw
-WORKSPACE = np.array([[0.30, -0.30, 0.005], [0.72, 0.30, 0.45]])  # metres, the gripper's box
+WORKSPACE = np.array([[0.27, -0.36, 0.005], [0.76, 0.36, 0.45]])  # metres, the gripper's box
 MAX_WIDTH = 0.08
 ARM_FORCES = (87.0,) * 4 + (12.0,) * 3  # Nm, of the URDF
 STEP_M, STEP_RAD, STEP_WIDTH_M = 0.025, 0.1, 0.02  # what an action of 1.0 asks for in one control step
@@ -98,7 +104,7 @@ class PandaEnv(gym.Env):
         self.action_scale = np.array([STEP_M] * 3 + [STEP_RAD] * len(turns) + [STEP_WIDTH_M], np.float32)
         self.action_units = ("m",) * 3 + ("rad",) * len(turns) + ("m",)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(self.action_names),), np.float32)
-        with _silent_stdout():  # the physics server prints its arguments when it starts
+        with _silent():  # the physics server prints its arguments when it starts
             self._bullet = BulletClient(pybullet.DIRECT)
         self._build()
         self._place(self._start_state(np.random.default_rng(0)))
@@ -137,6 +143,7 @@ class PandaEnv(gym.Env):
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """Moves the goal by `action` (A,), steps the physics, returns the usual five."""
+        self._placed = None
         self._steer(np.clip(np.asarray(action, np.float64), -1.0, 1.0))
         for _ in range(self._substeps):
             self._bullet.stepSimulation()
@@ -161,6 +168,8 @@ class PandaEnv(gym.Env):
 
     def sim_state(self) -> np.ndarray:
         """Returns [ticks, held, goal position 3, goal quaternion 4, goal width, target 3, q 9, qd 9, 13 an object]."""
+        if self._placed is not None:  # what Bullet gives back differs from what it was given by rounding
+            return self._placed.copy()
         joints = self._bullet.getJointStates(self._robot, (*ARM, *FINGERS))
         bodies = [self._body_state(b) for b in self._objects]
         head = [self._ticks, self._held, *self._goal_pos, *self._goal_quat, self._goal_width, *self._target]
@@ -233,6 +242,7 @@ class PandaEnv(gym.Env):
 
     def _place(self, state: np.ndarray) -> None:
         """Makes `state` the world's state; every episode begins here, drawn or recorded, so that both are one."""
+        self._placed: np.ndarray | None = np.array(state, np.float64)
         for body in self._objects:  # new bodies have no contact history: only so are episodes exact
             self._bullet.removeBody(body)
         self._bullet.restoreState(self._pristine)

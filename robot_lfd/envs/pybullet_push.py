@@ -21,11 +21,11 @@ class PushEnv(PandaEnv):
     policy_keys = ("object_rel", "target_rel", "object_vel", "eef_height", "eef_vel")
 
     def _draw_task(self, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-        box = upright_pose(rng, (0.42, -0.15), (0.58, 0.15))
+        box = upright_pose(rng, (0.44, -0.15), (0.58, 0.15))
         while True:
             away, angle = rng.uniform(0.12, 0.20), rng.uniform(-np.pi, np.pi)
             target = np.array([box[0] + away * np.cos(angle), box[1] + away * np.sin(angle), 0.0])
-            if 0.38 < target[0] < 0.64 and abs(target[1]) < 0.24:
+            if 0.40 < target[0] < 0.62 and abs(target[1]) < 0.24:
                 return [box], target
 
     def _task_features(self, obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

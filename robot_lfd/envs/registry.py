@@ -10,7 +10,7 @@ import gymnasium as gym
 
 from robot_lfd.errors import LfdError
 
-PYBULLET_TASKS = {"Reach": 150, "Push": 250, "Lift": 200}  # task -> time limit in control steps
+PYBULLET_TASKS = {"Reach": 150, "Push": 300, "Lift": 200}  # task -> time limit in control steps
 ROBOSUITE_TASKS = {
     "Lift": 500,
     "Stack": 500,
