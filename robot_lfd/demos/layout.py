@@ -1,0 +1,146 @@
+"""How an episode lies on the disk: its attributes, its checksums, and how both are read and checked again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+import zarr.errors
+
+from robot_lfd.demos.episode import Episode, array_path
+from robot_lfd.demos.zarr_format import encode_array, group_document
+from robot_lfd.errors import LfdError
+
+FORMAT = "robot-lfd demos"
+FORMAT_VERSION = 1
+PROMOTED = ("seed", "operator", "device", "device_settings", "recorded_at")  # meta that stands on its own in the attrs
+BLANK = "0" * 64
+MAX_ARRAY_BYTES = 64 << 30
+
+
+def root_document(spec_json: dict[str, Any]) -> bytes:
+    """Returns the `zarr.json` of `episodes.zarr`."""
+    return seal(group_document({"format": FORMAT, "format_version": FORMAT_VERSION, **spec_json, "checksum": BLANK}))
+
+
+def episode_files(episode: Episode, extra: dict[str, Any]) -> dict[str, bytes]:
+    """Returns every file of an episode's group, by path; its own `zarr.json` names the checksums of all others."""
+    arrays = episode.arrays()
+    files: dict[str, bytes] = {}
+    for group in sorted({p.split("/")[0] for p in arrays if "/" in p}):
+        files[f"{group}/zarr.json"] = group_document({})
+    for path, array in arrays.items():
+        files.update(encode_array(path, array))
+    files["zarr.json"] = seal(group_document(_attributes(episode, arrays, files, extra)))
+    return files
+
+
+def _attributes(
+    episode: Episode, arrays: dict[str, np.ndarray], files: dict[str, bytes], extra: dict[str, Any]
+) -> dict[str, Any]:
+    meta = {k: v for k, v in episode.meta.items() if k not in PROMOTED}
+    promoted = {k: episode.meta[k] for k in PROMOTED if k in episode.meta}
+    return {
+        "length": len(episode),
+        "success": bool(episode.success),
+        "terminated": bool(episode.terminated),
+        "truncated": bool(episode.truncated),
+        **promoted,
+        **extra,
+        "meta": meta,
+        "checksums": {path: array_checksum(array) for path, array in arrays.items()},
+        "file_checksums": {path: hashlib.sha256(data).hexdigest() for path, data in files.items()},
+        "checksum": BLANK,
+    }
+
+
+def array_checksum(array: np.ndarray) -> str:
+    """Returns the SHA-256 of an array's type, shape and little-endian bytes, however it is stored."""
+    digest = hashlib.sha256(f"{array.dtype} {list(array.shape)}\n".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def seal(document: bytes) -> bytes:
+    """Returns a document with its blank last checksum filled in: the SHA-256 of the text with the blank in it."""
+    head, _, tail = document.rpartition(BLANK.encode())
+    return head + hashlib.sha256(document).hexdigest().encode() + tail
+
+
+def check_seal(document: bytes, name: str) -> dict[str, Any]:
+    """Returns the attributes of a sealed document.
+
+    Raises:
+        LfdError: it is not byte for byte what was written.
+    """
+    try:
+        attributes = json.loads(document)["attributes"]
+        found = attributes["checksum"].encode()
+        head, _, tail = document.rpartition(found)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LfdError(f"{name}: its description is damaged ({type(error).__name__}); see: lfd data verify") from error
+    if len(found) != 64 or hashlib.sha256(head + BLANK.encode() + tail).hexdigest().encode() != found:
+        raise LfdError(f"{name}: its description does not match its checksum; see: lfd data verify")
+    return attributes
+
+
+def read_attributes(folder: Path) -> dict[str, Any]:
+    """Returns the attributes of an episode's folder. Raises LfdError where they are missing or damaged."""
+    try:
+        document = (folder / "zarr.json").read_bytes()
+    except OSError as error:
+        raise LfdError(f"demo {folder.name}: its description cannot be read: {error.strerror}") from error
+    return check_seal(document, f"demo {folder.name}")
+
+
+def read_array(group: zarr.Group, path: str, attributes: dict[str, Any], name: str) -> np.ndarray:
+    """Returns one array, checked against its checksum.
+
+    Raises:
+        LfdError: it is missing, damaged or larger than any episode can be.
+    """
+    try:
+        stored = group[path]
+        if not isinstance(stored, zarr.Array) or stored.nbytes > MAX_ARRAY_BYTES:
+            raise LfdError(f"{name}: '{path}' is no array of a size that fits, found {stored}")
+        array = np.asarray(stored[...])
+    except LfdError:
+        raise
+    except MemoryError as error:
+        raise LfdError(f"{name}: '{path}' does not fit into memory") from error
+    except Exception as error:  # whatever a codec makes of damaged bytes
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise LfdError(f"{name}: '{path}' cannot be read ({reason}); see: lfd data verify") from error
+    if array_checksum(array) != attributes["checksums"].get(path):
+        raise LfdError(f"{name}: '{path}' does not match its checksum; see: lfd data verify")
+    return array
+
+
+def read_episode(folder: Path, attributes: dict[str, Any], model: str) -> Episode:
+    """Returns the episode as it was recorded, every array checked."""
+    name = f"demo {folder.name}"
+    try:
+        group = zarr.open_group(folder, mode="r", zarr_format=3)
+    except Exception as error:
+        raise LfdError(f"{name} cannot be opened: {error}; see: lfd data verify") from error
+    arrays = {path: read_array(group, path, attributes, name) for path in attributes["checksums"]}
+    return episode_of(arrays, attributes, model, name)
+
+
+def episode_of(arrays: dict[str, np.ndarray], attributes: dict[str, Any], model: str, name: str) -> Episode:
+    """Returns an Episode from its arrays by path and its attributes."""
+    obs = {p.removeprefix("obs/"): a for p, a in arrays.items() if array_path(p.removeprefix("obs/")) == p}
+    fixed = ("action", "reward", "sim_state", "time", "intervention")
+    try:
+        meta = {**{k: attributes[k] for k in PROMOTED if k in attributes}, **attributes["meta"]}
+        flags: dict[str, Any] = {k: bool(attributes[k]) for k in ("success", "terminated", "truncated")}
+        steps: dict[str, Any] = {k: arrays[k] for k in fixed}
+        return Episode(obs=obs, **steps, **flags, model=model, meta=meta)
+    except KeyError as error:
+        raise LfdError(f"{name} lacks {error}; see: lfd data verify") from error
+    except LfdError as error:
+        raise LfdError(f"{name}: {error}") from error

@@ -1,0 +1,353 @@
+"""DemoStore: a dataset on the disk. An episode appears whole or not at all, and is never touched again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from robot_lfd.demos.durable import held, publish, remove_folder, sync_folder, write_file, write_tree
+from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.journal import Journal
+from robot_lfd.demos.labels import Label, LabelLog
+from robot_lfd.demos.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    check_seal,
+    episode_files,
+    read_attributes,
+    read_episode,
+    root_document,
+)
+from robot_lfd.demos.spec import DatasetSpec
+from robot_lfd.errors import LfdError
+
+ID = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{6}")  # UTC date, time, microseconds, random: unique, sorted by time
+EPISODES, MODELS, STAGING, JOURNAL, LABELS, CACHE = (
+    "episodes.zarr",
+    "models",
+    "staging",
+    "journal",
+    "labels.jsonl",
+    "cache",
+)
+
+
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """What is known of an episode without reading its arrays; labels and trim applied."""
+
+    id: str
+    length: int
+    success: bool
+    terminated: bool
+    truncated: bool
+    seed: int | None
+    operator: str
+    device: str
+    recorded_at: str
+    note: str
+    tags: tuple[str, ...]
+    split: str
+    trim: tuple[int, int] | None
+    deleted: bool
+    attributes: dict[str, Any]
+
+
+class DemoStore:
+    """Episodes of one environment in a folder; the set of episode folders is the truth.
+
+    Any number of processes and threads may append and read at once. Opening reads one small file.
+    """
+
+    def __init__(self, path: Path, spec: DatasetSpec) -> None:
+        self.path, self.spec = path, spec
+        self.labels = LabelLog(path / LABELS)
+        self._last_time = datetime.min.replace(tzinfo=timezone.utc)
+        self._id_lock = threading.Lock()
+        self._journal: Journal | None = None
+
+    @staticmethod
+    def create(path: Path | str, spec: DatasetSpec) -> DemoStore:
+        """Returns a new, empty dataset. Raises LfdError where the folder already holds something."""
+        path = Path(path)
+        if (path / EPISODES).exists():
+            raise LfdError(f"'{path}' already holds a dataset; choose another folder, or open it")
+        ours = {MODELS, STAGING, JOURNAL}  # what a recorder that is creating right now, or died in it, leaves
+        if path.exists() and (not path.is_dir() or any(p.name not in ours for p in path.iterdir())):
+            raise LfdError(f"'{path}' exists and is no dataset; choose a new or empty folder")
+        document = root_document(spec.to_json())
+        staged = path / STAGING / f"root-{secrets.token_hex(4)}"
+        try:
+            for name in ours:
+                (path / name).mkdir(parents=True, exist_ok=True)
+            staged.mkdir()
+            write_tree(staged, {"zarr.json": document})
+            publish(staged, path / EPISODES)
+            sync_folder(path.parent)
+        except OSError as error:
+            remove_folder(staged)
+            raise LfdError(f"no dataset can be made in '{path}': {_reason(error)}") from error
+        return DemoStore(path, spec)
+
+    @staticmethod
+    def open(path: Path | str) -> DemoStore:
+        """Returns an existing dataset.
+
+        Raises:
+            LfdError: no such folder, no dataset in it, a newer format, or a damaged description.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise LfdError(f"no such dataset: '{path}'; record one with lfd record --out {path}")
+        try:
+            document = (path / EPISODES / "zarr.json").read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise LfdError(f"'{path}' is no dataset: there is no {EPISODES} in it") from error
+        except OSError as error:
+            raise LfdError(f"dataset '{path}' cannot be read: {_reason(error)}") from error
+        attributes = check_seal(document, f"dataset '{path}'")
+        if attributes.get("format") != FORMAT:
+            raise LfdError(f"'{path}' is a zarr folder of another program, expected one of lfd; see: lfd data import")
+        if attributes.get("format_version") != FORMAT_VERSION:
+            found = attributes.get("format_version")
+            raise LfdError(f"dataset '{path}' has format version {found}, this lfd reads {FORMAT_VERSION}; update lfd")
+        return DemoStore(path, DatasetSpec.from_json(attributes))
+
+    @staticmethod
+    def open_or_create(path: Path | str, spec: DatasetSpec) -> DemoStore:
+        """Returns the dataset, made new where there is none. Raises LfdError where it is one of another kind."""
+        path = Path(path)
+        if not (path / EPISODES).exists():
+            try:
+                return DemoStore.create(path, spec)
+            except LfdError:
+                if not (path / EPISODES).exists():  # else another recorder was faster
+                    raise
+        store = DemoStore.open(path)
+        if difference := store.spec.difference(spec):
+            raise LfdError(f"dataset '{path}' {difference}; choose another --out")
+        return store
+
+    def ids(self, *, deleted: bool = False) -> list[str]:
+        """Returns the ids of the committed episodes in the order of recording; with `deleted`, those marked so too."""
+        try:
+            names = sorted(n for n in os.listdir(self.path / EPISODES) if ID.fullmatch(n))
+        except OSError as error:
+            raise LfdError(f"dataset '{self.path}' cannot be read: {_reason(error)}") from error
+        return [n for n in names if deleted or not self.labels[n].deleted]
+
+    def __len__(self) -> int:
+        """Number of episodes that are not deleted."""
+        return len(self.ids())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids())
+
+    def __contains__(self, episode_id: object) -> bool:
+        return isinstance(episode_id, str) and bool(ID.fullmatch(episode_id)) and self._folder(episode_id).is_dir()
+
+    def __getitem__(self, episode_id: str) -> Episode:
+        """Returns an episode, checked against its checksums, with label and trim applied.
+
+        Raises:
+            LfdError: no such episode, or a damaged one.
+        """
+        attributes = self.attributes(episode_id)
+        episode = read_episode(self._folder(episode_id), attributes, self.model(attributes.get("model", "")))
+        return _labelled(episode, self.labels[episode_id])
+
+    def attributes(self, episode_id: str) -> dict[str, Any]:
+        """Returns what is stored beside an episode's arrays, as it was recorded."""
+        if episode_id not in self:
+            raise LfdError(f"no demo '{episode_id}' in '{self.path}'; see: lfd data info {self.path}")
+        return read_attributes(self._folder(episode_id))
+
+    def info(self, episode_id: str) -> EpisodeInfo:
+        """Returns what is known of an episode; cheap, no array is read."""
+        raw, label = self.attributes(episode_id), self.labels[episode_id]
+        meta = raw.get("meta", {})
+        whole = label.trim is None or label.trim[1] == raw["length"]
+        return EpisodeInfo(
+            id=episode_id,
+            length=raw["length"] if label.trim is None else label.trim[1] - label.trim[0],
+            success=(raw["success"] and whole) if label.success is None else label.success,
+            terminated=raw["terminated"] and whole,
+            truncated=raw["truncated"] or not whole,
+            seed=raw.get("seed"),
+            operator=str(raw.get("operator") or ""),
+            device=str(raw.get("device") or ""),
+            recorded_at=str(raw.get("recorded_at") or ""),
+            note=str(meta.get("note") or "") if label.note is None else label.note,
+            tags=tuple(meta.get("tags") or ()) if label.tags is None else label.tags,
+            split=str(meta.get("split") or "") if label.split is None else label.split,
+            trim=label.trim,
+            deleted=label.deleted,
+            attributes=raw,
+        )
+
+    def model(self, model_hash: str) -> str:
+        """Returns the model text of a hash. Raises LfdError where it is missing or damaged."""
+        if not model_hash:
+            return ""
+        for suffix in (".xml", ".txt"):
+            path = self.path / MODELS / f"{model_hash}{suffix}"
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise LfdError(f"model '{path}' cannot be read: {_reason(error)}") from error
+            if hashlib.sha256(data).hexdigest() != model_hash:
+                raise LfdError(f"model '{path}' does not match its checksum; see: lfd data verify")
+            return data.decode()
+        raise LfdError(f"model {model_hash[:12]} is missing in '{self.path / MODELS}'; see: lfd data verify")
+
+    def append(self, episode: Episode, *, episode_id: str | None = None, **extra: Any) -> str:
+        """Stores an episode, all or nothing, and returns its id once it is durable. Any thread may call it.
+
+        Args:
+            episode_id: keeps the id of an episode that comes from another dataset.
+            extra: more attributes, such as where the episode came from.
+
+        Raises:
+            LfdError: the episode does not fit the dataset, the id is taken, or the disk failed: nothing changed then.
+        """
+        self.spec.check(episode)
+        episode_id = episode_id or self._new_id()
+        if episode_id in self:
+            raise LfdError(f"demo '{episode_id}' is already in '{self.path}'")
+        if self._journal is not None and (reference := self._journal.reference):
+            extra["journal"] = reference
+        staged = self.path / STAGING / episode_id
+        try:
+            extra["model"] = self.keep_model(episode.model)
+            extra.setdefault("versions", self.spec.versions)
+            files = episode_files(_dated(episode), extra)
+            staged.mkdir(parents=True)
+            with held(staged):
+                write_tree(staged, files)
+                publish(staged, self._folder(episode_id))
+        except OSError as error:
+            if not isinstance(error, FileExistsError):
+                remove_folder(staged)
+            raise LfdError(_failed_append(self.path, error)) from error
+        except (TypeError, ValueError) as error:
+            raise LfdError(f"the demo's meta cannot be stored: {error}; expected what JSON can hold") from error
+        return episode_id
+
+    def keep_model(self, model: str) -> str:
+        """Stores a model text once and returns its hash; "" for the empty text."""
+        if not model:
+            return ""
+        data = model.encode()
+        digest = hashlib.sha256(data).hexdigest()
+        final = self.path / MODELS / f"{digest}{'.xml' if model.lstrip().startswith('<') else '.txt'}"
+        if not final.exists():
+            staged = self.path / STAGING / f"model-{secrets.token_hex(8)}"
+            try:
+                staged.parent.mkdir(exist_ok=True)
+                final.parent.mkdir(exist_ok=True)
+                write_file(staged, data)
+                publish(staged, final)
+            except OSError:
+                staged.unlink(missing_ok=True)
+                raise
+        return digest
+
+    def label(
+        self,
+        episode_id: str,
+        *,
+        success: bool | None = None,
+        note: str | None = None,
+        tags: tuple[str, ...] | None = None,
+        split: str | None = None,
+        trim: tuple[int, int] | None = None,
+    ) -> None:
+        """Says something about an episode; what is None stays as it is. The recording itself does not change.
+
+        Args:
+            success: a person's verdict. split: "train", "valid", ... trim: keep steps start..stop-1 alone.
+        """
+        length = self.attributes(episode_id)["length"]
+        if trim is not None and not 0 <= trim[0] < trim[1] <= length:
+            raise LfdError(f"trim {trim[0]}:{trim[1]} lies outside demo {episode_id}'s 0:{length}")
+        said = {"success": success, "note": note, "tags": tags, "split": split, "trim": trim}
+        self._add_label(episode_id, **{k: v for k, v in said.items() if v is not None})
+
+    def delete(self, episode_id: str) -> None:
+        """Marks an episode as deleted; `undelete` takes it back, `compact` makes it real."""
+        self.attributes(episode_id)
+        self._add_label(episode_id, deleted=True)
+
+    def undelete(self, episode_id: str) -> None:
+        """Takes a deletion back."""
+        self.attributes(episode_id)
+        self._add_label(episode_id, deleted=False)
+
+    def journal(self, **meta: Any) -> Journal:
+        """Returns the action journal of a recording session; `meta` (operator, device, ...) is for a later repair.
+
+        `Tape(env, on_reset=journal.begin, on_step=journal.step)` feeds it. Call `journal.end()` when an episode is
+        appended or discarded, `journal.close()` at the end of the session.
+        """
+        session = self._new_id()
+        try:
+            (self.path / JOURNAL).mkdir(exist_ok=True)
+            self._journal = Journal(self.path / JOURNAL / f"{session}.jsonl", session, self.keep_model, meta)
+        except OSError as error:
+            raise LfdError(f"no journal can be written in '{self.path}': {_reason(error)}") from error
+        return self._journal
+
+    def _folder(self, episode_id: str) -> Path:
+        return self.path / EPISODES / episode_id
+
+    def _add_label(self, episode_id: str, **fields: Any) -> None:
+        if not fields:
+            return
+        try:
+            self.labels.add(episode_id, **fields)
+        except OSError as error:
+            raise LfdError(f"the label of demo {episode_id} could not be saved: {_reason(error)}") from error
+
+    def _new_id(self) -> str:
+        with self._id_lock:  # later even where the clock was set back, or two appends fall into one microsecond
+            self._last_time = max(datetime.now(timezone.utc), self._last_time + timedelta(microseconds=1))
+            return f"{self._last_time:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
+
+
+def _labelled(episode: Episode, label: Label) -> Episode:
+    if label.trim is not None and label.trim != (0, len(episode)):
+        episode = episode.trim(*label.trim)
+    said = {"note": label.note, "tags": None if label.tags is None else list(label.tags), "split": label.split}
+    said = {k: v for k, v in said.items() if v is not None}
+    success = episode.success if label.success is None else label.success
+    if not said and success == episode.success:
+        return episode
+    return episode.replace(success=success, meta={**episode.meta, **said})
+
+
+def _dated(episode: Episode) -> Episode:
+    if "recorded_at" in episode.meta:
+        return episode
+    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return episode.replace(meta={**episode.meta, "recorded_at": now})
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.strerror or error}" + ("; free some space and try again" if error.errno == 28 else "")
+
+
+def _failed_append(path: Path, error: OSError) -> str:
+    return f"the demo could not be saved in '{path}': {_reason(error)}; earlier demos are untouched"
