@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +123,24 @@ def read_array(group: zarr.Group, path: str, attributes: dict[str, Any], name: s
 
 def read_episode(folder: Path, attributes: dict[str, Any], model: str) -> Episode:
     """Returns the episode as it was recorded, every array checked."""
+    arrays = read_arrays(folder, attributes, attributes["checksums"])
+    return episode_of(arrays, attributes, model, f"demo {folder.name}")
+
+
+def rows_of(path: str, start: int, stop: int) -> slice:
+    """Returns the rows of an array that belong to steps start..stop-1; what was seen has one row more than steps."""
+    seen = path == "sim_state" or path.startswith(("obs/", "images/"))
+    return slice(start, stop + 1 if seen else stop)
+
+
+def read_arrays(folder: Path, attributes: dict[str, Any], paths: Iterable[str]) -> dict[str, np.ndarray]:
+    """Returns some of an episode's arrays by path, each checked."""
     name = f"demo {folder.name}"
     try:
         group = zarr.open_group(folder, mode="r", zarr_format=3)
     except Exception as error:
         raise LfdError(f"{name} cannot be opened: {error}; see: lfd data verify") from error
-    arrays = {path: read_array(group, path, attributes, name) for path in attributes["checksums"]}
-    return episode_of(arrays, attributes, model, name)
+    return {path: read_array(group, path, attributes, name) for path in paths}
 
 
 def episode_of(arrays: dict[str, np.ndarray], attributes: dict[str, Any], model: str, name: str) -> Episode:

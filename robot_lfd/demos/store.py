@@ -7,11 +7,13 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from robot_lfd.demos.durable import held, publish, remove_folder, sync_folder, write_file, write_tree
 from robot_lfd.demos.episode import Episode
@@ -22,9 +24,11 @@ from robot_lfd.demos.layout import (
     FORMAT_VERSION,
     check_seal,
     episode_files,
+    read_arrays,
     read_attributes,
     read_episode,
     root_document,
+    rows_of,
 )
 from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.errors import LfdError
@@ -167,10 +171,15 @@ class DemoStore:
         episode = read_episode(self._folder(episode_id), attributes, self.model(attributes.get("model", "")))
         return _labelled(episode, self.labels[episode_id])
 
+    def arrays(self, episode_id: str, paths: Iterable[str]) -> dict[str, np.ndarray]:
+        """Returns some of an episode's arrays by path, checked and trimmed. Raises LfdError for a damaged one."""
+        attributes, trim = self.attributes(episode_id), self.labels[episode_id].trim
+        arrays = read_arrays(self._folder(episode_id), attributes, paths)
+        return {p: a if trim is None else a[rows_of(p, *trim)] for p, a in arrays.items()}
+
     def attributes(self, episode_id: str) -> dict[str, Any]:
         """Returns what is stored beside an episode's arrays, as it was recorded."""
-        if episode_id not in self:
-            raise LfdError(f"no demo '{episode_id}' in '{self.path}'; see: lfd data info {self.path}")
+        self._require(episode_id)
         return read_attributes(self._folder(episode_id))
 
     def info(self, episode_id: str) -> EpisodeInfo:
@@ -287,13 +296,13 @@ class DemoStore:
         self._add_label(episode_id, **{k: v for k, v in said.items() if v is not None})
 
     def delete(self, episode_id: str) -> None:
-        """Marks an episode as deleted; `undelete` takes it back, `compact` makes it real."""
-        self.attributes(episode_id)
+        """Marks an episode, damaged or not, as deleted; `undelete` takes it back, `compact` makes it real."""
+        self._require(episode_id)
         self._add_label(episode_id, deleted=True)
 
     def undelete(self, episode_id: str) -> None:
         """Takes a deletion back."""
-        self.attributes(episode_id)
+        self._require(episode_id)
         self._add_label(episode_id, deleted=False)
 
     def journal(self, **meta: Any) -> Journal:
@@ -309,6 +318,10 @@ class DemoStore:
         except OSError as error:
             raise LfdError(f"no journal can be written in '{self.path}': {_reason(error)}") from error
         return self._journal
+
+    def _require(self, episode_id: str) -> None:
+        if episode_id not in self:
+            raise LfdError(f"no demo '{episode_id}' in '{self.path}'; see: lfd data info {self.path}")
 
     def _folder(self, episode_id: str) -> Path:
         return self.path / EPISODES / episode_id
