@@ -42,6 +42,11 @@ def rollout(
     """Yields the transitions of one episode, from reset until it is terminated or truncated."""
     obs, _ = env.reset(seed=seed, options=options)
     policy.reset()
+    yield from drive(env, policy, obs)
+
+
+def drive(env: gym.Env, policy: Policy, obs: dict[str, np.ndarray]) -> Iterator[Transition]:
+    """Yields the transitions of a running episode from `obs` on: a recording goes on here after a pause or an undo."""
     while True:
         action = policy.act(obs)
         next_obs, reward, terminated, truncated, info = env.step(action)

@@ -12,6 +12,10 @@ import numpy as np
 AXES = ("x", "y", "z", "rx", "ry", "rz", "gripper")  # x forward, y left, z up; gripper: +1 closes, -1 opens
 
 
+class TeleopError(Exception):
+    """No screen, no pad, wrong bindings: the message says what to do, in one plain line."""
+
+
 class Event(Enum):
     """What a person asks of the session, beside moving the arm."""
 
@@ -29,6 +33,11 @@ class Event(Enum):
     FRAME = "frame"  # next driving frame: camera, world, tool
     HELP = "help"
     MUTE = "mute"
+    GRIP = "grip"  # closes an open gripper, opens a closed one
+    LOCK_X = "lock_x"  # locks or frees one axis of the driving frame
+    LOCK_Y = "lock_y"
+    LOCK_Z = "lock_z"
+    LOCK_ROTATION = "lock_rotation"
     TAKEOVER = "takeover"
     STOP = "stop"  # emergency stop
     QUIT = "quit"
@@ -47,6 +56,21 @@ class Command:
     axes: np.ndarray = field(default_factory=lambda: np.zeros(len(AXES), np.float32))
     events: tuple[Event, ...] = ()
     connected: bool = True
+
+
+@dataclass(frozen=True)
+class Control:
+    """One key, button or half of a stick's axis, as it stands now: what the window draws.
+
+    Attributes:
+        input: its name in the bindings, such as "w", "leftx-" or "button0".
+        function: what it is bound to, such as "forward" or "undo".
+        value: 0 (let go) to 1 (pressed, pushed all the way).
+    """
+
+    input: str
+    function: str
+    value: float = 0.0
 
 
 class Device(Protocol):

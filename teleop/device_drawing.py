@@ -1,0 +1,140 @@
+"""The live drawing of the keyboard or the pad: which input is pressed, and what each does right now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from teleop.canvas import BACK, BLACK, DIM, FAINT, LINE, ORANGE, PANEL, SKY, TEXT, Canvas, Colour
+from teleop.device import Control
+from teleop.view import ViewModel
+
+SHORT = {
+    "forward": "away", "back": "near", "left": "left", "right": "right", "up": "up", "down": "down",
+    "roll_left": "roll L", "roll_right": "roll R", "pitch_up": "tip U", "pitch_down": "tip D",
+    "turn_left": "turn L", "turn_right": "turn R", "speed_up": "faster", "speed_down": "slower",
+    "success": "success", "failure": "failure", "lock_x": "lock x", "lock_y": "lock y", "lock_z": "lock z",
+    "lock_rotation": "lock r", "takeover": "take", "grip": "gripper",
+}  # fmt: skip
+CAPS = {
+    "escape": "Esc", "tab": "Tab", "capslock": "Caps", "lshift": "Shift", "rshift": "Shift", "lctrl": "Ctrl",
+    "rctrl": "Ctrl", "return": "Enter", "backspace": "Back", "space": "Space", "minus": "-", "equals": "=",
+    "leftbracket": "[", "rightbracket": "]", "backslash": "\\", "semicolon": ";", "quote": "'", "comma": ",",
+    "period": ".", "slash": "/", "lalt": "Alt", "ralt": "Alt",
+}  # fmt: skip
+PAD_CAPS = {
+    "leftshoulder": "LB", "rightshoulder": "RB", "lefttrigger": "LT", "righttrigger": "RT", "leftstick": "L3",
+    "rightstick": "R3", "dpup": "D up", "dpdown": "D down", "dpleft": "D left", "dpright": "D right",
+}  # fmt: skip
+ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
+    (("escape", 1), *((c, 1) for c in "1234567890"), ("minus", 1), ("equals", 1), ("backspace", 2)),
+    (("tab", 1.5), *((c, 1) for c in "qwertyuiop"), ("leftbracket", 1), ("rightbracket", 1), ("backslash", 1.5)),
+    (("capslock", 1.75), *((c, 1) for c in "asdfghjkl"), ("semicolon", 1), ("quote", 1), ("return", 2.25)),
+    (("lshift", 2.25), *((c, 1) for c in "zxcvbnm"), ("comma", 1), ("period", 1), ("slash", 1), ("rshift", 2.75)),
+    (("lctrl", 2), ("lalt", 1.75), ("space", 7), ("ralt", 2), ("rctrl", 2.25)),
+)
+UNITS = 15.0  # width of a row in keys
+
+
+def input_label(name: str) -> str:
+    """Returns what is printed on a key or button."""
+    return CAPS.get(name) or PAD_CAPS.get(name) or (name.upper() if len(name) == 1 else name.capitalize())
+
+
+def short(function: str) -> str:
+    """Returns a word for a function that fits on a key."""
+    return SHORT.get(function, function.replace("_", " "))
+
+
+def draw_device(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
+    """Draws the device of `model` into a box of the panel."""
+    if model.device == "gamepad":
+        _draw_pad(canvas, model, x, y, w, h)
+    else:
+        _draw_keyboard(canvas, model, x, y, w, h)
+
+
+def _draw_keyboard(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
+    bound = {c.input: c for c in model.controls}
+    drawn = {name for row in ROWS for name, _ in row}
+    extras = [c for c in model.controls if c.input not in drawn and c.input != "f1"]
+    unit, height = w / UNITS, (h - (24 if extras else 0)) / len(ROWS)
+    for i, row in enumerate(ROWS):
+        left = x
+        for name, width in row:
+            _draw_key(canvas, bound.get(name), name, left, y + i * height, width * unit, height, model.does)
+            left += width * unit
+    if extras:
+        words = "   ".join(f"{input_label(c.input)}: {short(c.function)}" for c in extras)
+        canvas.text(words, x, y + h - 10, 11, DIM, width=w)
+
+
+def _draw_key(
+    canvas: Canvas, control: Control | None, name: str, x: float, y: float, w: float, h: float, does: Mapping[str, str]
+) -> None:
+    gap = 1.5
+    if control is None:
+        canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, BACK, radius=4)
+        return
+    active = bool(does.get(control.function))
+    fill, ink, cap = _key_colours(control.value > 0.5, active)
+    canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, fill, radius=4, line=LINE if active else None)
+    canvas.text(input_label(name), x + 5, y + h * 0.30, 11, cap, bold=True, width=w - 8)
+    canvas.text(short(control.function), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 5)
+
+
+def _key_colours(pressed: bool, active: bool) -> tuple[Colour, Colour, Colour]:
+    """Returns the colours of the box, of the function's word and of the key's own label."""
+    if pressed:
+        return (SKY, BLACK, BLACK) if active else (FAINT, BLACK, BLACK)
+    return ((52, 60, 71), TEXT, DIM) if active else (PANEL, FAINT, FAINT)
+
+
+def _draw_pad(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
+    values = {c.input: c for c in model.controls}
+    sticks = _sticks(values)
+    radius = 46.0
+    for i, (name, axes) in enumerate(sticks[:2]):
+        _draw_stick(canvas, name, axes, values, x + w * (0.27 + 0.46 * i), y + radius + 16, radius, model.does)
+    on_sticks = {half for _, axes in sticks[:2] for axis in axes for half in (f"{axis}-", f"{axis}+")}
+    chips = [c for c in model.controls if c.input not in on_sticks]
+    columns, top = 4, y + 2 * radius + 40
+    width, height = w / columns, min(27.0, (y + h - top) / max(1, -(-len(chips) // columns)))
+    for i, control in enumerate(chips):
+        _draw_chip(canvas, control, x + (i % columns) * width, top + (i // columns) * height, width, height, model.does)
+
+
+def _sticks(values: Mapping[str, Control]) -> list[tuple[str, tuple[str, str]]]:
+    known = [("left stick", ("leftx", "lefty")), ("right stick", ("rightx", "righty"))]
+    known += [("axes 0, 1", ("axis0", "axis1")), ("axes 2, 3", ("axis2", "axis3"))]
+    return [(n, axes) for n, axes in known if any(f"{a}{s}" in values for a in axes for s in "-+")]
+
+
+def _draw_stick(
+    canvas: Canvas, name: str, axes: tuple[str, str], values: Mapping[str, Control], x: float, y: float, radius: float,
+    does: Mapping[str, str],
+) -> None:  # fmt: skip
+    halves = [values.get(f"{axis}{side}") for axis in axes for side in "-+"]
+    left, right, up, down = (c.value if c else 0.0 for c in halves)
+    canvas.disc(x, y, radius, (40, 47, 56))
+    canvas.disc(x, y, radius, LINE, ring=1.5)
+    pushed = max(left, right, up, down) > 0.0
+    canvas.disc(x + (right - left) * radius * 0.55, y + (down - up) * radius * 0.55, 15, SKY if pushed else FAINT)
+    places = [(x - radius - 6, y, "right"), (x + radius + 6, y, "left"), (x, y - radius - 9, "middle")]
+    places.append((x, y + radius + 10, "middle"))
+    for control, (at_x, at_y, align) in zip(halves, places, strict=True):
+        if control:
+            ink = FAINT if not does.get(control.function) else SKY if control.value > 0.0 else TEXT
+            canvas.text(short(control.function), at_x, at_y, 12, ink, align=align)
+    canvas.text(name, x - radius - 6, y - radius - 2, 10, FAINT, align="right")
+
+
+def _draw_chip(
+    canvas: Canvas, control: Control, x: float, y: float, w: float, h: float, does: Mapping[str, str]
+) -> None:
+    active = bool(does.get(control.function))
+    fill, ink, cap = _key_colours(control.value > 0.5, active)
+    canvas.box(x + 2, y + 2, w - 4, h - 4, fill, radius=4, line=LINE if active else None)
+    if 0.0 < control.value <= 0.5:
+        canvas.box(x + 2, y + h - 6, (w - 4) * control.value, 3, ORANGE, radius=1)
+    label = canvas.text(input_label(control.input), x + 8, y + h / 2, 11, cap, bold=True, width=w * 0.42)
+    canvas.text(short(control.function), x + 14 + label, y + h / 2, 11, ink, width=w - 24 - label)

@@ -1,0 +1,81 @@
+"""The one window: gives events to whoever drives, and draws a ViewModel."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pygame
+
+from teleop import hud
+from teleop.canvas import forget_fonts
+from teleop.device import TeleopError
+from teleop.view import ViewModel
+
+SMALLEST = (640, 400)
+
+
+class Window:
+    """A resizable pygame window. Runs without a screen under SDL_VIDEODRIVER=dummy.
+
+    Args:
+        title: in the title bar.
+        size: pixels; without it, most of the desktop, at most 1600 x 1000.
+
+    Raises:
+        TeleopError: no display can be opened.
+    """
+
+    def __init__(self, title: str, size: tuple[int, int] | None = None) -> None:
+        _check_display()
+        try:
+            pygame.display.init()
+            pygame.font.init()
+            pygame.display.set_caption(title)
+            pygame.display.set_mode(size or _fitting_size(), pygame.RESIZABLE)
+        except pygame.error as error:
+            raise TeleopError(_no_display(str(error))) from error
+        pygame.key.set_repeat()  # off: a key held is one press
+        self.closed = False  # the person pressed the window's own close button
+
+    def poll(self) -> Sequence[Any]:
+        """Returns the events since the last call."""
+        events = pygame.event.get()
+        self.closed = self.closed or any(e.type == pygame.QUIT for e in events)
+        return events
+
+    def draw(self, model: ViewModel) -> None:
+        """Shows `model`."""
+        hud.draw(pygame.display.get_surface(), model)
+        pygame.display.flip()
+
+    def save_picture(self, path: Path) -> None:
+        """Writes what the window shows now to a PNG file."""
+        pygame.image.save(pygame.display.get_surface(), str(path))
+
+    def close(self) -> None:
+        """Closes the window."""
+        forget_fonts()
+        pygame.display.quit()
+        pygame.font.quit()
+
+
+def _check_display() -> None:
+    asked = os.environ.get("SDL_VIDEODRIVER")
+    if sys.platform == "linux" and not asked and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise TeleopError(_no_display("neither DISPLAY nor WAYLAND_DISPLAY is set"))
+
+
+def _no_display(why: str) -> str:
+    return (
+        f"no window can be opened: {why}; run it on a desktop, or under a virtual one (xvfb-run lfd record ...), "
+        "or without a person: --device scripted"
+    )
+
+
+def _fitting_size() -> tuple[int, int]:
+    width, height = pygame.display.get_desktop_sizes()[0]
+    return max(SMALLEST[0], min(1600, int(width * 0.94))), max(SMALLEST[1], min(1000, int(height * 0.88)))
