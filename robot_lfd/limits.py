@@ -67,7 +67,7 @@ class Limited:
 
     Attributes:
         stop_reason: why it stopped; None while it runs.
-        held_back: how many actions each limit has changed: "range", "speed", "acceleration", "box".
+        held_back: how many actions of this episode each limit has changed: "range", "speed", "acceleration", "box".
     """
 
     def __init__(self, policy: Policy, arm: ArmEnv, limits: Limits | None = None) -> None:
@@ -87,6 +87,7 @@ class Limited:
     def reset(self) -> None:
         """Starts an episode at rest. An emergency stop stays."""
         self.policy.reset()
+        self.held_back.clear()
         self._last, self._box = np.zeros(self._size), None
         if not self._emergency:
             self.stop_reason = None
@@ -95,6 +96,11 @@ class Limited:
         """Stops the arm from the next action on; the first reason given is kept."""
         self.stop_reason = self.stop_reason or reason
         self._emergency = self._emergency or at_once
+
+    @property
+    def emergency(self) -> bool:
+        """The emergency stop was used."""
+        return self._emergency
 
     @property
     def at_rest(self) -> bool:

@@ -7,6 +7,7 @@ import importlib
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 
 from robot_lfd.errors import LfdError
 
@@ -55,7 +56,8 @@ def make_env(
     """Returns the environment with a Dict observation and a Box [-1, 1] action (Discrete ones stay as they are).
 
     Args:
-        env_id: `pybullet/<Task>-v0`, `robosuite/<Task>-v0` or any other Gymnasium id.
+        env_id: `pybullet/<Task>-v0`, `robosuite/<Task>-v0` or any other Gymnasium id. One that offers the arm contract
+            (contract.py) is used as it is, others are adapted.
         cameras: adds `images/<camera>`, (size_px, size_px, 3) uint8, to the observation.
         max_episode_steps: another time limit than the registered one.
         env_kwargs: go to the environment's own constructor.
@@ -64,12 +66,15 @@ def make_env(
         LfdError: unknown id (near matches are named), a missing package, or keywords that the environment refuses.
     """
     from robot_lfd.envs.cameras import CameraObservation
+    from robot_lfd.envs.contract import ArmEnv
     from robot_lfd.envs.foreign import adapt_foreign_env
 
     ours = env_id.split("/")[0] in ("pybullet", "robosuite")
     try:
         if ":" in env_id:  # module:id, as gymnasium.make reads it
             importlib.import_module(env_id.split(":")[0])
+        if not ours and _draws(env_id):
+            env_kwargs = {"render_mode": "rgb_array", **env_kwargs}
         env = gym.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **env_kwargs)
     except gym.error.UnregisteredEnv as error:
         raise LfdError(f"unknown environment '{env_id}'{_near(env_id)}") from error
@@ -77,8 +82,16 @@ def make_env(
         raise LfdError(f"environment '{env_id}' needs a package that is not installed: {error}") from error
     except (ImportError, TypeError, gym.error.Error) as error:
         raise LfdError(f"environment '{env_id}' cannot be made: {error}") from error
-    env = env if ours else adapt_foreign_env(env)
+    env = env if isinstance(env.unwrapped, ArmEnv) else adapt_foreign_env(env)
     return CameraObservation(env, cameras, size_px) if cameras else env
+
+
+def _draws(env_id: str) -> bool:
+    """Whether a Gymnasium environment can give pictures; asking for them costs nothing until one is drawn."""
+    entry = gym.spec(env_id.split(":")[-1]).entry_point
+    maker = load_env_creator(entry) if isinstance(entry, str) else entry
+    metadata = getattr(maker, "metadata", None)
+    return isinstance(metadata, dict) and "rgb_array" in metadata.get("render_modes", ())
 
 
 def _near(env_id: str) -> str:

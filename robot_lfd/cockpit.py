@@ -1,0 +1,166 @@
+"""Cockpit: what surrounds a deployed policy: the window, the stop keys, the person who can take over, the progress."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from robot_lfd.config import DeployConfig
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.errors import LfdError
+from robot_lfd.limits import Limited
+from robot_lfd.rollout import Pace, Policy, Transition
+from robot_lfd.takeover import Takeover
+
+if TYPE_CHECKING:
+    from robot_lfd.deploy import Deployed
+
+PICTURE_SHARE = 0.4  # of the time, at most, that drawing may take from the control loop
+VIEW_PX = 320
+EVENTS = {"stop": "emergency stop: key", "quit": "the window was closed"}
+
+
+class Cockpit:
+    """Opened around a deployment. With `headless` there is no window and nobody can take over.
+
+    Attributes:
+        policy: the policy to fly: the learned one, or the learned one with a person beside it.
+        pilot: set before the first step: what a stop key stops.
+    """
+
+    def __init__(self, config: DeployConfig, env: gym.Env, policy: Policy, control_hz: float) -> None:
+        if config.headless and config.takeover != "none":
+            raise LfdError(f"--takeover {config.takeover} needs the window; leave --headless away")
+        self.config, self.env, self.policy = config, env, policy
+        self.pilot: Limited | None = None
+        self._arm, self._hz = arm_of(env), control_hz
+        self._stack = ExitStack()
+        self._window: Any = None
+        self._device: Any = None
+        self._takeover: Takeover | None = None
+        self._draw_s, self._drawn_at, self._step, self._episode, self._solved = 0.0, -math.inf, 0, 1, 0
+
+    def __enter__(self) -> Cockpit:
+        try:
+            self._start_progress()
+            if not self.config.headless:
+                self._open_window()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._stack.close()
+
+    def human_drives(self) -> bool:
+        """Returns whether the last step was a person's."""
+        return self._takeover is not None and self._takeover.human_drives
+
+    def show(self, step: Transition, pace: Pace | None) -> None:
+        """Listens to the stop keys and draws, unless drawing would cost the control loop its rate."""
+        self._step += 1
+        if self._window is None:
+            return
+        self._listen(step.next_obs)
+        now = time.perf_counter()
+        if now - self._drawn_at < self._draw_s / PICTURE_SHARE:
+            return
+        camera = self._arm.camera_names[0]
+        picture = self._arm.render_camera(camera, VIEW_PX, VIEW_PX)
+        self._window.draw(self._model(step, {camera: picture}, pace))
+        self._drawn_at, self._draw_s = now, time.perf_counter() - now
+
+    def report(self, row: Deployed) -> None:
+        """Notes that an episode is over."""
+        self._solved += row.success
+        self._episode, self._step = self._episode + 1, 0
+        self._progress.update(self._task, advance=1, description=f"deploying  {self._solved} solved")
+
+    def _start_progress(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = self._stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+        self._task = self._progress.add_task("deploying", total=self.config.episodes)
+
+    def _open_window(self) -> None:
+        from teleop.device import TeleopError
+        from teleop.gamepad import GamepadDevice
+        from teleop.keyboard import make_keyboard
+        from teleop.window import Window
+
+        try:
+            self._window = Window(f"lfd deploy {self.config.run}")
+            self._stack.callback(self._window.close)
+            keyboard = make_keyboard()
+            self._device = GamepadDevice(keyboard=keyboard) if self.config.takeover == "gamepad" else keyboard
+        except TeleopError as error:
+            raise LfdError(f"{error}; or deploy without a window: --headless") from error
+        if self.config.takeover != "none":
+            self._seat_human()
+
+    def _seat_human(self) -> None:
+        from teleop.human import HumanPolicy
+
+        arm = self._arm
+        human = HumanPolicy(
+            self._device, arm.action_names, arm.action_scale, arm.action_units, self._hz, self._window.poll
+        )
+        self.policy = self._takeover = Takeover(self.policy, human, arm.action_names, self._hz)
+
+    def _listen(self, obs: dict[str, np.ndarray]) -> None:
+        if self._takeover is not None:
+            events = self._takeover.events
+        else:
+            events = self._device.read(self._window.poll()).events
+        for event in events:
+            if event.value in EVENTS and self.pilot is not None:
+                self.pilot.stop(EVENTS[event.value], at_once=True)
+        if self._window.closed and self.pilot is not None:
+            self.pilot.stop(EVENTS["quit"], at_once=True)
+
+    def _model(self, step: Transition, pictures: dict[str, np.ndarray], pace: Pace | None) -> Any:
+        from teleop.view import ViewModel
+
+        message, kind = self._message()
+        width = step.next_obs.get("gripper_width")
+        late_ms = [] if pace is None else [1000 * (a - s) for a, s in zip(pace.actual, pace.scheduled, strict=True)]
+        return ViewModel(
+            state="REC" if self.config.record else "REPLAY",
+            title=str(self.config.run),
+            dataset=str(self.config.record or "not recorded"),
+            pictures=pictures,
+            seconds=self._step / self._hz,
+            step=self._step,
+            episode=self._episode,
+            episodes=self.config.episodes,
+            kept=self._episode - 1,
+            success=bool(step.info.get("is_success", False)),
+            achieved_hz=math.nan if pace is None else pace.achieved_hz,
+            control_hz=self._hz,
+            jitter_ms=tuple(late_ms[-int(5 * self._hz) :]),
+            late=0 if pace is None else pace.late_count,
+            device=self._device.name,
+            device_title=self._device.name,
+            controls=self._device.controls(),
+            gripper_width_m=None if width is None else float(width[0]),
+            gripper_command=float(step.action[-1]),
+            message=message,
+            message_kind=kind,
+        )
+
+    def _message(self) -> tuple[str, str]:
+        if self.pilot is not None and self.pilot.stop_reason:
+            return f"stopped: {self.pilot.stop_reason}", "warn"
+        if self.human_drives():
+            return "you drive; let go and the policy goes on", "good"
+        if self._takeover is not None:
+            return f"the policy drives; move the {self._device.name} to take over", "info"
+        return "the policy drives", "info"
