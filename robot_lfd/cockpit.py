@@ -86,8 +86,11 @@ class Cockpit:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+        console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = self._stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+        self._progress = self._stack.enter_context(
+            Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        )
         self._task = self._progress.add_task("deploying", total=self.config.episodes)
 
     def _open_window(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -162,8 +163,9 @@ def _with_progress(env: gym.Env, policy: Policy, config: EvalConfig) -> EvalResu
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     solved = 0
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("evaluating", total=config.episodes)
 
         def show(row: EpisodeRow) -> None:
@@ -178,11 +180,14 @@ def _with_progress(env: gym.Env, policy: Policy, config: EvalConfig) -> EvalResu
 
 
 def _write_film(result: EvalResult, config: EvalConfig, control_hz: float) -> Path:
-    from robot_lfd.video import film, write_video
+    from robot_lfd.video import film_episode, write_video
 
     assert config.video is not None
-    captions = [f"seed {r.seed}" for r in result.rows]
-    write_video(config.video, film(result.frames, captions, [r.success for r in result.rows], control_hz), control_hz)
+    parts = [
+        film_episode(frames, f"seed {row.seed}", row.success, control_hz)
+        for frames, row in zip(result.frames, result.rows, strict=False)
+    ]
+    write_video(config.video, itertools.chain.from_iterable(parts), control_hz)
     return config.video
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -105,24 +105,24 @@ def _compare(name: str, then: np.ndarray, now: np.ndarray | None) -> Difference 
 def run(config: ReplayConfig) -> dict[str, Any]:
     """`lfd replay`: simulates episodes again; says whether they are equal, and writes a video, as asked."""
     from robot_lfd.demos.store import DemoStore
+    from robot_lfd.video import write_video
 
     store = DemoStore.open(config.dataset)
     ids = _chosen(store, config.demo)
     rows: list[dict[str, Any]] = []
-    films: list[np.ndarray] = []
     with replay_env(store.spec) as env, _progress(len(ids)) as advance:
-        for demo_id in ids:
-            row, frames = _replay_one(env, store[demo_id], demo_id, config)
-            rows.append(row)
-            films.extend([] if frames is None else [frames])
-            advance()
+        pictures = _replay_all(env, store, ids, config, rows, advance)
+        if config.video:
+            write_video(config.video, pictures, store.spec.control_hz)
+        else:
+            list(pictures)  # there are none; the rows are what counts
     result: dict[str, Any] = {"dataset": str(config.dataset), "episodes": len(rows), "rows": rows}
     result["skipped"] = sum("skipped" in r for r in rows)
     if config.check:
         result["differing"] = sum(r.get("equal") is False for r in rows)
         result["ok"] = result["differing"] == 0
     if config.video:
-        result["video"] = str(_film(config, rows, films, store.spec.control_hz))
+        result["video"] = str(config.video)
     _print_rows(rows, config)
     return result
 
@@ -135,6 +135,21 @@ def _chosen(store: DemoStore, asked: Sequence[str]) -> list[str]:
     if missing:
         raise LfdError(f"dataset '{store.path}' has no episode '{missing[0]}'; it holds {ids[0]} to {ids[-1]}")
     return list(asked) or ids
+
+
+def _replay_all(
+    env: gym.Env, store: DemoStore, ids: list[str], config: ReplayConfig, rows: list[dict], advance: Callable[[], None]
+) -> Iterator[np.ndarray]:
+    """Yields the pictures of one episode after the other, and adds a row for each."""
+    from robot_lfd.video import film_episode
+
+    for number, demo_id in enumerate(ids, 1):
+        row, frames = _replay_one(env, store[demo_id], demo_id, config)
+        rows.append(row)
+        advance()
+        if frames is not None:
+            caption = f"{number}/{len(ids)}  {demo_id}"
+            yield from film_episode(frames, caption, row["success_again"], store.spec.control_hz)
 
 
 def _replay_one(
@@ -159,23 +174,14 @@ def _replay_one(
     return row, frames
 
 
-def _film(config: ReplayConfig, rows: list[dict], films: list[np.ndarray], control_hz: float) -> str:
-    from robot_lfd.video import film, write_video
-
-    assert config.video is not None
-    shown = [r for r in rows if "skipped" not in r]
-    captions, solved = [r["demo"] for r in shown], [r["success_again"] for r in shown]
-    write_video(config.video, film(films, captions, solved, control_hz), control_hz)
-    return str(config.video)
-
-
 @contextmanager
 def _progress(total: int) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
     columns = (TextColumn("re-simulating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)
         yield lambda: progress.update(task, advance=1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,20 +108,14 @@ def ffmpeg_path() -> str:
         raise LfdError("videos need the package imageio-ffmpeg; get it with: pip install imageio-ffmpeg") from error
 
 
-def film(
-    episodes: Sequence[np.ndarray], captions: Sequence[str], successes: Sequence[bool], fps: float
-) -> Iterator[np.ndarray]:
-    """Yields the pictures of episodes one after the other, captioned; the last one of each stays and says how it ended.
-
-    Args:
-        episodes: one (T, H, W, 3) uint8 array each.
-    """
-    for index, frames in enumerate(episodes):
-        text = f"{index + 1}/{len(episodes)}  {captions[index]}"
-        for step, frame in enumerate(frames):
-            yield caption(frame, f"{text}  {step / fps:4.1f} s")
-        verdict, colour = ("solved", GREEN) if successes[index] else ("not solved", RED)
-        last = caption(frames[-1], f"{text}  {verdict}", colour)
+def film_episode(frames: Iterable[np.ndarray], text: str, success: bool, fps: float) -> Iterator[np.ndarray]:
+    """Yields the pictures (H, W, 3) uint8 of an episode, captioned; the last one stays and says how it ended."""
+    frame = None
+    for step, frame in enumerate(frames):
+        yield caption(frame, f"{text}  {step / fps:4.1f} s")
+    if frame is not None:
+        verdict, colour = ("solved", GREEN) if success else ("not solved", RED)
+        last = caption(frame, f"{text}  {verdict}", colour)
         for _ in range(max(1, round(HOLD_S * fps))):
             yield last
 

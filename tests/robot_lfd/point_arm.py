@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from robot_lfd.envs.contract import arm_of
+from robot_lfd.errors import LfdError
 
 ID = "tests/PointArm-v0"
 
@@ -58,6 +59,8 @@ class PointArm(gym.Env):
         return "<point-arm/>"
 
     def render_camera(self, camera: str, height_px: int, width_px: int) -> np.ndarray:
+        if camera not in self.camera_names:
+            raise LfdError(f"unknown camera '{camera}'; this environment has: {', '.join(self.camera_names)}")
         picture = np.full((height_px, width_px, 3), (24, 28, 38), np.uint8)
         axes = (0, 2) if camera == "front" else (0, 1)
         for point, colour, half in ((self.state[6:], (80, 200, 120), 6), (self.state[:3], (240, 180, 60), 4)):

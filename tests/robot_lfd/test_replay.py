@@ -1,15 +1,21 @@
 """Replay: an episode re-simulates bit for bit, and the smallest tampering is found at its step."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 
+from robot_lfd import cli
 from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.spec import make_spec
+from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.replay import BEYOND_ANY_EPISODE, first_difference, replay_episode
 from robot_lfd.rollout import rollout
-from tests.robot_lfd.point_arm import Chase, make_point_arm
+from tests.robot_lfd.point_arm import ID, Chase, make_point_arm
 
 
 class Wander:
@@ -103,3 +109,67 @@ def test_an_episode_cut_at_its_end_replays_and_one_cut_at_its_start_does_not():
     assert first_difference(head, replay_episode(fresh_point_arm(), head)[0]) is None
     with pytest.raises(LfdError, match="trimmed at its start"):
         replay_episode(fresh_point_arm(), episode.trim(2, 6))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Three episodes: one sound, one whose recorded observation was tampered with, one sound."""
+    env = make_point_arm()
+    store = DemoStore.create(tmp_path / "demos", make_spec(ID, env, {}))
+    for seed in (1, 2, 3):
+        episode = record(env, Chase(0.5), seed)
+        store.append(tampered(episode, "eef_pos", 5) if seed == 2 else episode)
+    return store
+
+
+def test_check_names_the_episode_step_and_size_and_exits_with_1(dataset, capsys):
+    assert cli.call(["replay", str(dataset.path), "--check", "--json"]) == 1
+    out = capsys.readouterr().out
+    found = json.loads(out.splitlines()[-1])
+    bad = dataset.ids()[1]
+    assert (found["ok"], found["differing"], found["episodes"]) == (False, 1, 3)
+    assert [r["demo"] for r in found["rows"] if not r["equal"]] == [bad]
+    assert (found["rows"][1]["array"], found["rows"][1]["step"]) == ("obs/eef_pos", 5)
+    assert "2 of 3 episodes re-simulate exactly" in out
+
+
+def test_check_of_chosen_sound_episodes_exits_with_0(dataset, capsys):
+    first, _, last = dataset.ids()
+    assert cli.call(["replay", str(dataset.path), "--check", "--demo", first, last]) == 0
+    assert "2 of 2 episodes re-simulate exactly" in capsys.readouterr().out
+
+
+def test_a_video_shows_every_step_of_every_episode(dataset, tmp_path, capsys):
+    argv = ["replay", str(dataset.path), "--video", str(tmp_path / "a.mp4"), "--size-px", "64", "--camera", "top"]
+    assert cli.call(argv) == 0
+    steps = sum(len(dataset[i]) for i in dataset.ids())
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == steps + 3 + 3 * 12  # T + 1 pictures each, the last one held
+
+
+def test_an_episode_trimmed_at_its_start_is_skipped_and_said_so(dataset, capsys):
+    first = dataset.ids()[0]
+    dataset.label(first, trim=(2, 5))
+    assert cli.call(["replay", str(dataset.path), "--check", "--demo", first]) == 0
+    assert "skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda store: ["replay", str(store.path), "--demo", "nope"], "no episode 'nope'"),
+        (lambda store: ["replay", str(store.path.parent / "gone")], "no such dataset"),
+        (lambda store: ["replay", str(store.path), "--video", "a.avi"], "expected .mp4 or .gif"),
+        (lambda store: ["replay", str(store.path), "--video", "a.mp4", "--camera", "moon"], "unknown camera 'moon'"),
+    ],
+)
+def test_what_cannot_be_replayed_is_one_plain_line(dataset, capsys, make, words):
+    assert cli.call(make(dataset)) == 1
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
+
+
+def test_an_empty_dataset_is_one_plain_line(tmp_path, capsys):
+    DemoStore.create(tmp_path / "empty", make_spec(ID, make_point_arm(), {}))
+    assert cli.call(["replay", str(tmp_path / "empty")]) == 1
+    assert "holds no episodes" in capsys.readouterr().err
