@@ -1,0 +1,243 @@
+"""robosuite/<Task>-v0: every single-arm task of robosuite, any of its fixed-base arms, as an arm environment."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+
+from robot_lfd.envs.registry import ROBOSUITE_TASKS
+from robot_lfd.envs.robosuite_world import RobosuiteWorld  # first: it quietens robosuite's log
+from robot_lfd.errors import LfdError
+
+import robosuite  # isort: skip
+from robosuite.controllers import load_composite_controller_config, load_part_controller_config  # isort: skip
+from robosuite.controllers.composite.composite_controller_factory import (  # isort: skip
+    refactor_composite_controller_config,
+)
+from robosuite.robots import ROBOT_CLASS_MAPPING  # isort: skip
+
+from robot_lfd.envs.mujoco_pictures import Pictures
+from robot_lfd.envs.robosuite_features import RobosuiteFeatures
+
+# robosuite 1.5.2 cannot build its JOINT_VELOCITY controller, and IK_POSE takes no actions in [-1, 1]
+CONTROLLERS = ("OSC_POSE", "OSC_POSITION", "JOINT_POSITION", "JOINT_TORQUE")
+PHYSICS_HZ = 500
+_POSE = ("dx", "dy", "dz", "drx", "dry", "drz")
+_JOINT_UNITS = {"JOINT_POSITION": "rad", "JOINT_TORQUE": "Nm"}
+
+
+class RobosuiteEnv(gym.Env):
+    """A robosuite task with named float32 observations, exact restarts and pictures on demand.
+
+    Actions, float32 in [-1, 1], for the default controller OSC_POSE (robosuite's settings; axes of the robot's base):
+
+    | dimension   | 1.0 is                                   |
+    |-------------|------------------------------------------|
+    | dx dy dz    | 0.05 m; x forward, y left, z up          |
+    | drx dry drz | 0.5 rad about these axes                 |
+    | gripper     | +1 closes, -1 opens, 0 holds; sign alone |
+
+    Other controllers have other dimensions: see `action_names`, `action_scale`, `action_units`.
+
+    Observations, float32, metres, seconds and radians, in the world: `eef_pos` `eef_rot` (6: the first two columns of
+    the gripper's rotation) `eef_vel` `eef_height` `gripper_width` `gripper_vel` `joint_pos` `joint_vel`, and for the
+    task's object `object_pos` `_quat` (xyzw) `_vel` `_rel` (minus gripper) `_height` (of its centre above the table),
+    `object_rot_rel` (6, seen from the gripper; of a cube `object_yaw`, cos and sin of four times its yaw, as a quarter
+    turn changes nothing), `object_place_rel` (a nut's handle, the nearest dirt), `target_pos` `target_rel` (target
+    minus object: peg, bin, lower cube, where the handle of an open door is). Further objects have the same under their
+    own names. A policy sees `policy_keys`: the same rule for every task, stated in RobosuiteFeatures.
+
+    The reward is robosuite's shaped one, clipped to [0, 1]; `info["is_success"]` is robosuite's own check;
+    `terminated` once it holds, unless `terminate_on_success=False`. Time limits come from Gymnasium as `truncated`.
+    `reset(seed=s)` starts as robosuite itself does when its generator is `numpy.random.default_rng(s)`.
+
+    Args:
+        task: a key of ROBOSUITE_TASKS.
+        robots: any of robosuite's fixed-base single arms.
+        controller: a part controller's name, its settings, or a whole composite one; None is the robot's default.
+        gripper: a robosuite gripper in place of the arm's own.
+        task_options: further keywords of the task's constructor, such as {"use_latch": False} for Door.
+
+    Raises:
+        LfdError: a task, robot, controller or rate that does not exist.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(
+        self,
+        task: str,
+        robots: str = "Panda",
+        controller: str | dict | None = None,
+        terminate_on_success: bool = True,
+        render_mode: str | None = None,
+        control_hz: float = 20.0,
+        gripper: str = "default",
+        task_options: dict[str, Any] | None = None,
+    ) -> None:
+        _check_known("robosuite task", task, ROBOSUITE_TASKS)
+        _check_known("robot", robots, _arms())
+        self._substeps = round(PHYSICS_HZ / control_hz) if control_hz > 0 else 0
+        if self._substeps < 1 or abs(self._substeps * control_hz - PHYSICS_HZ) > 1e-6:
+            raise LfdError(f"control_hz is {control_hz}, expected a divisor of {PHYSICS_HZ} such as 10, 20, 25 or 50")
+        self.task, self.control_hz = task, float(control_hz)
+        self.terminate_on_success, self.render_mode = terminate_on_success, render_mode
+        options = {"gripper_types": gripper, **(task_options or {})}
+        if task == "Wipe" and gripper == "default":
+            del options["gripper_types"]  # it has its own and takes no other
+        self._env = _make(task, robots, _controller_config(robots, controller), self.control_hz, options)
+        self._world = RobosuiteWorld(self._env)
+        self._pictures = Pictures()
+        self._compiled = -1
+        self._seeded = False
+        self._world.seed(0)
+        self._begin(self._world.draw())
+        self._describe_actions()
+        self.policy_keys = self._features.policy_keys()
+        views = [c for c in ("agentview", "frontview") if c in self._env.sim.model.camera_names]
+        self.camera_names = tuple(dict.fromkeys([*views, *self._env.sim.model.camera_names]))
+        self.observation_space = gym.spaces.Dict(
+            {k: gym.spaces.Box(-np.inf, np.inf, v.shape, np.float32) for k, v in self._features.read().items()}
+        )
+
+    def _describe_actions(self) -> None:
+        robot = self._env.robots[0]
+        arm = robot.part_controllers[robot.arms[0]]
+        low, high = self._env.action_spec
+        if not np.all(low == -1.0) or not np.all(high == 1.0) or getattr(arm, "input_type", "delta") != "delta":
+            raise LfdError(
+                f"controller {arm.name} takes {getattr(arm, 'input_type', 'delta')} actions from {low.min():g} to "
+                f"{high.max():g}, expected delta ones in [-1, 1]: set input_type to delta, impedance_mode to fixed, "
+                "input_min to -1 and input_max to 1"
+            )
+        grip = len(low) - arm.control_dim
+        if arm.name in _JOINT_UNITS:
+            moves, units = [f"dq{i + 1}" for i in range(arm.control_dim)], [_JOINT_UNITS[arm.name]] * arm.control_dim
+        else:
+            moves, units = list(_POSE[: arm.control_dim]), ["m", "m", "m", "rad", "rad", "rad"][: arm.control_dim]
+        fingers = ["gripper"] if grip == 1 else [f"gripper{i + 1}" for i in range(grip)]
+        scale = np.broadcast_to((np.asarray(arm.output_max) - arm.output_min) / 2.0, (arm.control_dim,))
+        self.action_names, self.action_units = (*moves, *fingers), (*units, *["1"] * grip)
+        self.action_scale = np.concatenate([scale, np.ones(grip)]).astype(np.float32)
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (len(low),), np.float32)
+
+    # Gymnasium
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
+        """Draws a new start from the seed, or goes to `options["model"]` and `options["sim_state"]`."""
+        super().reset(seed=seed)
+        options = options or {}
+        if seed is not None or not self._seeded:
+            self._world.seed(int(self.np_random.integers(2**63)) if seed is None else seed)
+            self._seeded = True
+        if options.get("sim_state") is None:
+            state = self._world.draw()
+        else:
+            state = np.asarray(options["sim_state"], np.float64)
+            if options.get("model"):
+                self._world.build(options["model"])
+        self._begin(state)
+        return self._features.read(), {"is_success": False}
+
+    def _begin(self, state: np.ndarray) -> None:
+        self._world.begin(state)
+        if self._compiled != self._world.compiled:
+            self._compiled = self._world.compiled
+            self._features = RobosuiteFeatures(self._env)
+            self._pictures.forget()
+        self._features.select()
+
+    def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
+        """Plays one control step with `action` (A,) and returns the usual five."""
+        action = np.asarray(action, np.float64)
+        if action.shape != self.action_space.shape:
+            raise LfdError(f"action has shape {action.shape}, expected {self.action_space.shape}")
+        env, sim = self._env, self._env.sim
+        env.timestep += 1
+        for substep in range(self._substeps):
+            sim.step1()
+            env._pre_action(action, substep == 0)
+            sim.step2()
+        env.cur_time += env.control_timestep
+        reward, _, _ = env._post_action(action)
+        success = bool(env._check_success())
+        reward = float(np.clip(reward, 0.0, 1.0))
+        return self._features.read(), reward, success and self.terminate_on_success, False, {"is_success": success}
+
+    def render(self) -> np.ndarray | None:
+        """Returns the main camera's picture, (256, 256, 3) uint8, when render_mode is "rgb_array"."""
+        return self.render_camera(self.camera_names[0], 256, 256) if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Gives the simulation and its pictures back."""
+        self._pictures.close()
+        if self._env.sim is not None:
+            self._env.close()
+
+    # The arm contract
+
+    def sim_state(self) -> np.ndarray:
+        """Returns MuJoCo's [time, qpos, qvel], float64."""
+        data = self._env.sim.data._data
+        return np.concatenate([[data.time], data.qpos, data.qvel])
+
+    def model(self) -> str:
+        """Returns the world of this episode as MJCF text that builds it again on any machine with robosuite."""
+        return self._world.text()
+
+    def render_camera(self, camera: str, height_px: int, width_px: int) -> np.ndarray:
+        """Returns the picture of a camera, (H, W, 3) uint8 RGB. Raises LfdError for an unknown camera."""
+        if camera not in self.camera_names:
+            raise LfdError(f"unknown camera '{camera}'; this environment has: {', '.join(self.camera_names)}")
+        sim = self._env.sim
+        return self._pictures.draw(sim.model._model, sim.data._data, camera, height_px, width_px)
+
+
+def _arms() -> list[str]:
+    """Returns the names of robosuite's fixed-base arms, those with one hand."""
+    return [name for name, cls in ROBOT_CLASS_MAPPING.items() if cls.__name__ == "FixedBaseRobot" and name != "Baxter"]
+
+
+def _check_known(what: str, name: str, known: Iterable[str]) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"near matches: {', '.join(near)}" if near else f"there are: {', '.join(sorted(known))}"
+    raise LfdError(f"unknown {what} '{name}'; {hint}")
+
+
+def _controller_config(robot: str, controller: str | dict[str, Any] | None) -> dict[str, Any]:
+    """Returns robosuite's composite controller settings for what the user named."""
+    if controller is None:
+        return load_composite_controller_config(robot=robot)  # type: ignore[return-value]
+    given: dict[str, Any] = {"type": controller} if isinstance(controller, str) else controller
+    if "type" not in given:
+        raise LfdError(f"controller settings have no 'type'; expected one of: {', '.join(CONTROLLERS)}")
+    if "body_parts" in given:
+        return given
+    _check_known("controller", given["type"], CONTROLLERS)
+    usual: Any = load_part_controller_config(default_controller=given["type"])
+    return refactor_composite_controller_config({**usual, **given}, robot, ["right"])  # type: ignore[return-value]
+
+
+def _make(task: str, robot: str, config: dict, control_hz: float, options: dict[str, Any]) -> Any:
+    settings = {
+        "robots": robot,
+        "controller_configs": config,
+        "control_freq": control_hz,
+        "has_renderer": False,
+        "has_offscreen_renderer": False,
+        "use_camera_obs": False,
+        "renderer": "mujoco",  # the other one opens a window at reset
+        "reward_shaping": True,
+        "ignore_done": True,
+        **options,
+    }
+    try:
+        return robosuite.make(task, **settings)
+    except (TypeError, ValueError, KeyError, AssertionError, NotImplementedError, AttributeError) as error:
+        raise LfdError(f"robosuite cannot build {task} with {robot}: {error}") from error
