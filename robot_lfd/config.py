@@ -31,10 +31,14 @@ class RecordConfig:
     """Cameras to store with the demos; none stores low-dim observations alone."""
     size_px: int = 84
     """Height and width of stored pictures."""
-    control_hz: float = 20.0
-    """Control steps per second."""
+    control_hz: float | None = None
+    """Control steps per second. Default: the environment's own, 20 for the arms."""
+    env_kwargs: tuple[str, ...] = ()
+    """Keywords of the environment as KEY=VALUE, such as control=pose (six degrees of freedom) or robot=Sawyer."""
     seed: int = 0
-    """Start of the first episode; each further one takes the next."""
+    """Start of the first episode; each further one takes the next that the dataset does not have yet."""
+    seeds: tuple[int, ...] = ()
+    """Exactly these starts, such as those left out before, instead of counting up from --seed."""
     operator: str = ""
     """Your name or initials, stored with each demo."""
     realtime: bool | None = None
@@ -253,6 +257,18 @@ class DataVerifyConfig:
     """Dataset folder."""
     replay: Flag = False
     """Also re-simulate each episode and compare."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataRepairConfig:
+    """Build interrupted episodes again from their journals and clear what a crash left; healthy demos stay untouched.
+
+    Example: lfd data repair demos/lift
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
     json: JsonFlag = False
 
 

@@ -11,8 +11,8 @@ from teleop.view import ViewModel
 SHORT = {
     "forward": "away", "back": "near", "left": "left", "right": "right", "up": "up", "down": "down",
     "roll_left": "roll L", "roll_right": "roll R", "pitch_up": "tip U", "pitch_down": "tip D",
-    "turn_left": "turn L", "turn_right": "turn R", "speed_up": "faster", "speed_down": "slower",
-    "success": "success", "failure": "failure", "lock_x": "lock x", "lock_y": "lock y", "lock_z": "lock z",
+    "turn_left": "turn L", "turn_right": "turn R", "speed_up": "fast", "speed_down": "slow",
+    "success": "solved", "failure": "failed", "lock_x": "lock x", "lock_y": "lock y", "lock_z": "lock z",
     "lock_rotation": "lock r", "takeover": "take", "grip": "gripper",
 }  # fmt: skip
 CAPS = {
@@ -79,7 +79,7 @@ def _draw_key(
     fill, ink, cap = _key_colours(control.value > 0.5, active)
     canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, fill, radius=4, line=LINE if active else None)
     canvas.text(input_label(name), x + 5, y + h * 0.30, 11, cap, bold=True, width=w - 8)
-    canvas.text(short(control.function), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 5)
+    canvas.text(short(control.function), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 4)
 
 
 def _key_colours(pressed: bool, active: bool) -> tuple[Colour, Colour, Colour]:

@@ -58,7 +58,7 @@ HELP = (
     ("Driving", ("forward", "back", "left", "right", "up", "down", "roll_left", "roll_right", "pitch_up", "pitch_down",
                  "turn_left", "turn_right", "close", "open", "grip", "slow", "clutch")),
     ("Session", ("start", "keep", "discard", "undo", "pause", "success", "failure", "retry", "note", "quit")),
-    ("View and speed", ("speed_up", "speed_down", "frame", "lock_x", "lock_y", "lock_z", "lock_rotation", "help", "mute")),
+    ("View and speed", ("speed_up", "speed_down", "frame", "lock_x", "lock_y", "lock_z", "lock_rotation", "mute", "help")),
 )  # fmt: skip
 EXPLAINED = {
     "forward": "away from you", "back": "towards you", "left": "left", "right": "right", "up": "up", "down": "down",
@@ -107,7 +107,7 @@ def _draw_bar(canvas: Canvas, model: ViewModel, w: float) -> None:
         f"{model.disk_gb:.0f} GB free", right, middle - 10, 13, DIM if model.disk_gb > 2 else ORANGE, align="right"
     )
     canvas.text("sound off" if model.muted else "", right, middle + 10, 12, FAINT, align="right")
-    _draw_rate(canvas, model, right - 420, middle)
+    _draw_rate(canvas, model, right - 470, middle)
 
 
 def _draw_state_shape(canvas: Canvas, state: str, x: float, y: float, ink: Colour) -> None:
@@ -183,7 +183,7 @@ def _draw_picture(canvas: Canvas, model: ViewModel, x: float, y: float, w: float
         canvas.text("no picture: this environment draws nothing", x + w / 2, y + h / 2, 16, DIM, align="middle")
     if len(names) > 1:
         size = 0.30 * min(w, h)
-        left, top = x + w - size - 12, y + h - size - 12
+        left, top = x + w - size - 12, y + 12  # the top right corner shows least of a table
         canvas.box(left - 2, top - 2, size + 4, size + 4, TEXT, radius=2)
         _blit(canvas, model.pictures[names[1]], left, top, size, size)
         canvas.veil(left, top, canvas.text_width(names[1], 11) + 12, 18, 150)
@@ -200,7 +200,7 @@ def _blit(canvas: Canvas, picture: np.ndarray, x: float, y: float, w: float, h: 
     height, width = picture.shape[:2]
     scale = min(canvas.px(w) / width, canvas.px(h) / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    surface = pygame.image.frombuffer(np.ascontiguousarray(picture), (width, height), "RGB")
+    surface = pygame.image.frombuffer(picture.tobytes(), (width, height), "RGB")
     at = canvas.px(x) + (canvas.px(w) - size[0]) // 2, canvas.px(y) + (canvas.px(h) - size[1]) // 2
     canvas.surface.blit(pygame.transform.smoothscale(surface, size), at)
 
@@ -211,8 +211,8 @@ def _draw_message(canvas: Canvas, model: ViewModel, x: float, y: float, w: float
         return
     ink = {"warn": YELLOW, "good": (120, 220, 180)}.get(model.message_kind, TEXT)
     width = min(w - 40, canvas.text_width(text, 18, bold=True) + 36)
-    canvas.veil(x + (w - width) / 2, y + 40, width, 40, 205)
-    canvas.text(text, x + w / 2, y + 60, 18, ink, bold=True, align="middle", width=width - 20)
+    canvas.veil(x + (w - width) / 2, y + h - 66, width, 40, 205)
+    canvas.text(text, x + w / 2, y + h - 46, 18, ink, bold=True, align="middle", width=width - 20)
 
 
 def _draw_side(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
@@ -318,7 +318,7 @@ def _draw_prompts(canvas: Canvas, model: ViewModel, x: float, y: float, w: float
 
 
 def _draw_help(canvas: Canvas, model: ViewModel, w: float, h: float) -> None:
-    canvas.veil(0, 0, w, h, 225)
+    canvas.veil(0, 0, w, h, 240)
     inputs: dict[str, list[str]] = {}
     for control in model.controls:
         inputs.setdefault(control.function, []).append(input_label(control.input))

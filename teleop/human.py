@@ -32,17 +32,12 @@ class Drive:
         speeds_m, speeds_rad: m/s and rad/s of a key held, one per level.
         level: the level to start with.
         ramp_s: seconds from rest to full speed; 0 for none.
-        sticky_grip: the gripper keeps closing or opening until told otherwise; False: only while the axis says so.
     """
 
     speeds_m: tuple[float, ...] = SPEEDS_M
     speeds_rad: tuple[float, ...] = SPEEDS_RAD
     level: int = 3
     ramp_s: float = RAMP_S
-    sticky_grip: bool = True
-
-
-FULL = Drive((np.inf,), (np.inf,), level=0, ramp_s=0.0, sticky_grip=False)  # the axes are the action
 
 
 class HumanPolicy:
@@ -57,6 +52,8 @@ class HumanPolicy:
         frames: driving frames by name, the first is the one to begin with.
 
     Attributes:
+        axes: (A,) which of device.AXES drives each action dimension. grip: +1 closing, -1 opening, 0 as it is.
+        frame, level, locked: the driving frame, the speed level, the locked axes.
         events: what the person asked of the session in the last `act` or `idle`, driving events taken out.
         connected: False while the device is unplugged.
     """
@@ -74,13 +71,13 @@ class HumanPolicy:
         frames: Mapping[str, Frame] | None = None,
     ) -> None:
         self.device, self.drive, self._poll = device, drive, poll_events
-        self._index = _axis_of(action_names)
+        self.axes = _axis_of(action_names)  # (A,) which of AXES drives each dimension
         scale = np.asarray(action_scale, np.float64)
         known = np.array(
             [u in ("m", "rad") and n != "gripper" for n, u in zip(action_names, action_units, strict=True)]
         )
         self._limit = np.where(known, scale * control_hz, 1.0)  # (A,) what an action of 1.0 is, per second
-        self._physical = known
+        self._known = known
         self._dt = 1.0 / control_hz
         self.frames: dict[str, Frame] = dict(frames or {"world": _world})
         self.frame = next(iter(self.frames))
@@ -89,7 +86,12 @@ class HumanPolicy:
         self.events: tuple[Event, ...] = ()
         self.connected = True
         self._velocity = np.zeros(6)
-        self._grip = 0.0
+        self.grip = 0.0
+
+    @property
+    def physical(self) -> bool:
+        """Whether speeds are in m/s; False: in shares of the environment's own 1.0."""
+        return bool(self._known.any())
 
     @property
     def levels(self) -> int:
@@ -108,15 +110,15 @@ class HumanPolicy:
 
     def _speed(self, wanted: float, axes: range) -> float:
         """Returns the wanted speed within the environment's limit; without units, the level's share of 1."""
-        driven = [i for i, axis in enumerate(self._index) if axis in axes]
-        if not driven or not all(self._physical[driven]):
+        driven = [i for i, axis in enumerate(self.axes) if axis in axes]
+        if not driven or not all(self._known[driven]):
             return (self.level + 1) / self.levels
         return float(min(wanted, *self._limit[driven]))
 
     def reset(self) -> None:
         """Starts an episode at rest, the gripper held as it is."""
         self.rest()
-        self._grip = 0.0
+        self.grip = 0.0
         self.device.reset()
 
     def rest(self) -> None:
@@ -125,8 +127,8 @@ class HumanPolicy:
 
     def resume_grip(self, action: np.ndarray | None) -> None:
         """Holds the gripper as the last action kept did: after an undo, so that the hand does not change its mind."""
-        place = [i for i, axis in enumerate(self._index) if axis == 6]
-        self._grip = float(np.sign(action[place[0]])) if action is not None and place else 0.0
+        place = [i for i, axis in enumerate(self.axes) if axis == 6]
+        self.grip = float(np.sign(action[place[0]])) if action is not None and place else 0.0
 
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the action (A,) float32 of this control step."""
@@ -134,7 +136,7 @@ class HumanPolicy:
         target = self._target(axes, obs)
         self._velocity = _ramped(self._velocity, target, self._reach())
         grip = self._gripper(float(axes[6]))
-        wanted = np.append(self._velocity, grip)[self._index]  # (A,)
+        wanted = np.append(self._velocity, grip)[self.axes]  # (A,)
         return np.clip(wanted / self._limit, -1.0, 1.0).astype(np.float32)
 
     def idle(self, obs: dict[str, np.ndarray]) -> None:
@@ -158,7 +160,7 @@ class HumanPolicy:
             names = list(self.frames)
             self.frame = names[(names.index(self.frame) + 1) % len(names)]
         elif event is Event.GRIP:
-            self._grip = -self._grip if self._grip else _first_grip(obs)
+            self.grip = -self.grip if self.grip else _first_grip(obs)
         elif event in LOCKS:
             self.locked ^= {LOCKS[event][0]}
         else:
@@ -181,11 +183,10 @@ class HumanPolicy:
         return np.array([self.speed_m, self.speed_rad]) * self._dt / self.drive.ramp_s
 
     def _gripper(self, axis: float) -> float:
-        if not self.drive.sticky_grip:
-            return axis
+        """Returns what the gripper does: it goes on closing, or opening, until told otherwise."""
         if abs(axis) > 0.5:
-            self._grip = float(np.sign(axis))
-        return self._grip
+            self.grip = float(np.sign(axis))
+        return self.grip
 
 
 def _axis_of(action_names: Sequence[str]) -> list[int]:

@@ -1,0 +1,243 @@
+"""`lfd record`: composes environment, device, window and dataset into a recording session."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from robot_lfd.config import RecordConfig
+from robot_lfd.demos.journal import Attempt
+from robot_lfd.demos.spec import DatasetSpec, make_spec
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.demos.tape import Tape
+from robot_lfd.demos.unfinished import unfinished_attempts
+from robot_lfd.driving_frames import driving_frames
+from robot_lfd.envs.contract import ArmEnv, arm_of
+from robot_lfd.envs.registry import make_env
+from robot_lfd.errors import LfdError
+from robot_lfd.progress import ProgressStage
+from robot_lfd.session import Kept, Rules, Session
+from teleop.device import Device, TeleopError
+from teleop.human import HumanPolicy
+
+ROOM_BYTES = 200_000_000  # free space without which nothing begins
+PATIENCE_S = 120.0  # a person's time limit per episode; the environment's own is for policies
+
+
+def run(config: RecordConfig) -> dict[str, Any]:
+    """Records episodes into a dataset and returns what became of them."""
+    _check(config)
+    with ExitStack() as stack:
+        session = _session(config, stack)
+        session.run(_offered_back(config, session, stack))
+    return _report(config, session)
+
+
+def _check(config: RecordConfig) -> None:
+    if config.episodes < 1:
+        raise LfdError(f"--episodes is {config.episodes}, expected at least 1")
+    place = next(p for p in (config.out.absolute(), *config.out.absolute().parents) if p.exists())
+    free = shutil.disk_usage(place).free
+    if free < ROOM_BYTES:
+        raise LfdError(f"disk full: {free / 1e6:.0f} MB free at '{place}', expected {ROOM_BYTES / 1e6:.0f} MB or more")
+
+
+def _session(config: RecordConfig, stack: ExitStack) -> Session:
+    env, kwargs = _environment(config)
+    stack.callback(env.close)
+    arm, spec = arm_of(env), make_spec(config.env, env, kwargs)
+    if not isinstance(env.action_space, gym.spaces.Box):
+        raise LfdError(f"environment '{config.env}' has actions {env.action_space}, expected a Box: nothing to drive")
+    if config.out.exists():  # before a window opens for nothing
+        DemoStore.open_or_create(config.out, spec)
+    window = _open_window(config, stack) if _wants_window(config) else None
+    device = _device(config)
+    store = DemoStore.open_or_create(config.out, spec)
+    journal = stack.enter_context(store.journal(operator=config.operator, device=device.name))
+    tape = Tape(env, on_reset=journal.begin, on_step=journal.step)
+    policy = HumanPolicy(
+        device, arm.action_names, arm.action_scale, arm.action_units, arm.control_hz, window.poll if window else tuple,
+        frames=driving_frames(arm, env.observation_space) if window else None,
+    )  # fmt: skip
+    stage = _screen(config, window, spec, arm, store) if window else ProgressStage(config.episodes)
+    stack.callback(stage.close)
+    return Session(tape, policy, store, journal, _seeds(config, store), stage, _rules(config, arm, device))
+
+
+def _environment(config: RecordConfig) -> tuple[gym.Env, dict[str, Any]]:
+    kwargs = parse_keywords(config.env_kwargs)
+    if config.control_hz is not None:
+        kwargs["control_hz"] = config.control_hz
+    limit = None if _unattended(config) else _time_limit(config)
+    env = make_env(config.env, cameras=config.cameras, size_px=config.size_px, max_episode_steps=limit, **kwargs)
+    return env, kwargs
+
+
+def parse_keywords(words: tuple[str, ...]) -> dict[str, Any]:
+    """Returns keywords for the environment from KEY=VALUE words; values as JSON where they are."""
+    kwargs: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key.isidentifier() and equals):
+            raise LfdError(f"--env-kwargs has '{word}', expected KEY=VALUE such as control=pose")
+        try:
+            kwargs[key] = json.loads(value)
+        except json.JSONDecodeError:
+            kwargs[key] = value
+    return kwargs
+
+
+def _time_limit(config: RecordConfig) -> int:
+    return round(PATIENCE_S * (config.control_hz if config.control_hz is not None else 20.0))
+
+
+def _unattended(config: RecordConfig) -> bool:
+    return config.device == "scripted"
+
+
+def _wants_window(config: RecordConfig) -> bool:
+    if config.window is False and not _unattended(config):
+        raise LfdError(f"--device {config.device} needs the window; leave --no-window away, or take --device scripted")
+    return not _unattended(config) if config.window is None else config.window
+
+
+def _open_window(config: RecordConfig, stack: ExitStack) -> Any:
+    from teleop.window import Window
+
+    try:
+        window = Window(f"lfd record {config.env}")
+    except TeleopError as error:
+        raise LfdError(str(error)) from error
+    stack.callback(window.close)
+    return window
+
+
+def _device(config: RecordConfig) -> Any:
+    try:
+        return _make_device(config)
+    except (TeleopError, ValueError) as error:
+        raise LfdError(str(error)) from error
+
+
+def _make_device(config: RecordConfig) -> Device:
+    if config.device == "scripted":
+        from teleop.scripted import make_scripted_operator
+
+        return make_scripted_operator(config.env, config.seed)
+    from teleop.keyboard import make_keyboard
+
+    if config.device == "keyboard":
+        return make_keyboard(config.bindings)
+    from teleop.gamepad import GamepadDevice
+
+    return GamepadDevice(config.bindings, keyboard=make_keyboard())
+
+
+def _screen(config: RecordConfig, window: Any, spec: DatasetSpec, arm: ArmEnv, store: DemoStore) -> Any:
+    from robot_lfd.mirror import Mirror
+    from robot_lfd.screen import Screen
+
+    limit = None if _unattended(config) else _time_limit(config)
+    views = _views(arm.camera_names)
+    recipe = {"env_id": config.env, "env_kwargs": spec.env_kwargs, "max_episode_steps": limit, "views": views}
+    mirror = Mirror(recipe)
+    earlier = [v for i in store.ids() if (v := store.attributes(i).get("meta", {}).get("verdict"))]
+    return Screen(window, mirror, arm, config.out, config.env, earlier)
+
+
+def _views(cameras: tuple[str, ...]) -> list[str]:
+    """Returns the main camera and, where there is one, the camera at the hand."""
+    hand = [c for c in cameras[1:] if any(word in c for word in ("wrist", "hand"))]
+    return [*cameras[:1], *hand[:1]]
+
+
+def _rules(config: RecordConfig, arm: ArmEnv, device: Device) -> Rules:
+    realtime = not _unattended(config) if config.realtime is None else config.realtime
+    return Rules(
+        episodes=config.episodes,
+        control_hz=arm.control_hz,
+        realtime=realtime,
+        unattended=_unattended(config),
+        keep_failures=config.keep_failures,
+        meta={"operator": config.operator, "device": device.name},
+    )
+
+
+def _seeds(config: RecordConfig, store: DemoStore) -> Iterator[int]:
+    """Yields the seeds asked for, or all from --seed on that no episode of the dataset has used yet."""
+    if config.seeds:
+        yield from config.seeds
+        return
+    used = {store.info(i).seed for i in store.ids()}
+    seed = config.seed
+    while True:
+        if seed not in used:
+            yield seed
+        seed += 1
+
+
+def _offered_back(config: RecordConfig, session: Session, stack: ExitStack) -> Attempt | None:
+    """Returns an episode that a crash has interrupted: the window goes on with it; without one, it is only named."""
+    found = unfinished_attempts(session.store)
+    if not found:
+        return None
+    path, attempt = found[-1]
+    if _unattended(config):
+        steps = sum(len(a.actions) for _, a in found)
+        print(
+            f"lfd: {len(found)} unfinished episode(s) ({steps} steps) found in '{config.out}'; "
+            f"get back what is there with: lfd data repair {config.out}",
+            file=sys.stderr,
+        )
+        return None
+    stack.callback(path.unlink, missing_ok=True)  # by then this session's own journal, or the dataset, has it
+    return attempt
+
+
+def _report(config: RecordConfig, session: Session) -> dict[str, Any]:
+    kept = session.kept
+    steps = sum(round(k.verdict.seconds * session.rules.control_hz) for k in kept)
+    rates = [k.verdict.rate_hz for k in kept if not math.isnan(k.verdict.rate_hz)]
+    late = sum(round(k.verdict.late_share * k.verdict.seconds * session.rules.control_hz) for k in kept)
+    result = {
+        "dataset": str(config.out),
+        "episodes": len(kept),
+        "success": sum(k.success for k in kept),
+        "steps": steps,
+        "ids": [k.id for k in kept],
+        "seeds": [k.seed for k in kept],
+        "discarded_seeds": session.discarded,
+        "in_dataset": len(session.store),
+        "achieved_hz": round(float(np.mean(rates)), 3) if rates else None,
+        "late_ticks": late,
+    }
+    _print_table(config, kept, result)
+    return result
+
+
+def _print_table(config: RecordConfig, kept: list[Kept], result: dict[str, Any]) -> None:
+    table = Table("episode", "seed", "steps", "solved", "rate", "late ticks", title=f"{config.out}")
+    for k in kept:
+        hz = "-" if math.isnan(k.verdict.rate_hz) else f"{k.verdict.rate_hz:.2f} Hz"
+        seconds = f"{k.verdict.seconds:.1f} s"
+        table.add_row(k.id, str(k.seed), seconds, "yes" if k.success else "no", hz, f"{k.verdict.late_share:.1%}")
+    console = Console()
+    if kept:
+        console.print(table)
+    console.print(
+        f"{result['episodes']} kept, {result['success']} solved, {result['steps']} steps; "
+        f"the dataset has {result['in_dataset']}"
+    )
+    if result["discarded_seeds"]:
+        again = " ".join(map(str, result["discarded_seeds"]))
+        console.print(f"left out: starts {again}; try them again with --seeds {again}", highlight=False)

@@ -1,0 +1,214 @@
+"""Screen: what surrounds a session for a person: the window, the mirror that draws for it, and the drawing's budget."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.tape import Tape
+from robot_lfd.envs.contract import ArmEnv
+from robot_lfd.mirror import Mirror
+from robot_lfd.rollout import Transition
+from robot_lfd.session import Session
+from robot_lfd.verdict import Verdict, medians
+from teleop.view import VerdictLine, ViewModel
+from teleop.window import Window
+
+DRAW_SHARE = 0.6  # of a period: slower drawing is done in every second tick, or third, ...
+STRIP_S = 5.0
+
+
+class Screen:
+    """Shows a session in a window.
+
+    Args:
+        earlier: verdicts of the dataset's episodes, as JSON.
+    """
+
+    def __init__(
+        self, window: Window, mirror: Mirror, arm: ArmEnv, dataset: Path, title: str, earlier: Sequence[dict[str, Any]]
+    ) -> None:
+        self.window, self.mirror, self._arm = window, mirror, arm
+        self._dataset, self._title = dataset, title
+        self._earlier = list(earlier)
+        self._drawn_at, self._draw_s = -math.inf, 0.0
+        self._medians: dict[str, float] = {}
+        self._judged = 0
+
+    def began(self, tape: Tape) -> None:
+        """Starts the mirror anew."""
+        self.mirror.reset(tape.start(), tape.actions())
+
+    def stepped(self, step: Transition) -> None:
+        """Passes the action to the mirror."""
+        self.mirror.step(step.action)
+
+    def asked_to_close(self) -> bool:
+        """Returns, once, whether the window's close button was pressed."""
+        closed, self.window.closed = self.window.closed, False
+        return closed
+
+    def replays(self, episode: Episode) -> bool | None:
+        """Returns whether the mirror has lived through the same episode, bit for bit."""
+        states = self.mirror.states()
+        return None if states is None else bool(np.array_equal(states, episode.sim_state))
+
+    def show(self, session: Session) -> None:
+        """Draws, unless the last drawing took so long that this tick must go without: pictures yield, ticks do not."""
+        now = time.perf_counter()
+        period = 1.0 / session.rules.control_hz
+        skip = math.ceil(self._draw_s / (DRAW_SHARE * period)) - 1
+        if now - self._drawn_at < (skip + 0.5) * period and skip > 0:
+            return
+        self._drawn_at = now
+        self.window.draw(self.model(session))
+        self._draw_s = 0.8 * self._draw_s + 0.2 * (time.perf_counter() - now)
+
+    def model(self, session: Session) -> ViewModel:
+        """Returns what the window shows of a session."""
+        policy, tape = session.policy, session.tape
+        hz = session.rules.control_hz
+        recent = np.array(session.times[-round(STRIP_S * hz) :]).reshape(-1, 2)
+        width = session.obs.get("gripper_width")
+        self._judge(session)
+        return ViewModel(
+            state=session.state,
+            title=self._title,
+            dataset=str(self._dataset),
+            pictures=self.mirror.pictures,
+            picture_hz=self.mirror.picture_hz,
+            seconds=len(tape) / hz,
+            step=len(tape),
+            episode=len(session.kept) + 1,
+            episodes=session.rules.episodes,
+            kept=len(session.kept),
+            success=session.success,
+            achieved_hz=_rate(recent),
+            control_hz=hz,
+            jitter_ms=tuple(1000.0 * (recent[:, 1] - recent[:, 0])),
+            late=session.late,
+            device=policy.device.name,
+            device_title=getattr(policy.device, "title", policy.device.name),
+            controls=getattr(policy.device, "controls", tuple)(),
+            does=does_now(session),
+            gripper_width_m=None if width is None else float(width[0]),
+            gripper_command=policy.grip,
+            level=policy.level,
+            levels=policy.levels,
+            speed=_speed(session),
+            frame=policy.frame,
+            frames=tuple(policy.frames),
+            locked=frozenset(policy.locked),
+            disk_gb=shutil.disk_usage(self._dataset).free / 1e9,
+            facts=self._facts(session),
+            verdict=self._lines(session),
+            verdict_title=f"Episode {len(session.kept)} kept" if session.kept else "",
+            message=session.message or self.mirror.error,
+            message_kind=session.message_kind if session.message else "warn",
+            countdown_s=session.countdown_s,
+            help=session.help,
+            muted=session.muted,
+        )
+
+    def _judge(self, session: Session) -> None:
+        if self._judged < len(session.kept):
+            self._medians = medians(self._earlier)
+            self._earlier += [k.verdict.to_json() for k in session.kept[self._judged :]]
+            self._judged = len(session.kept)
+
+    def _facts(self, session: Session) -> tuple[tuple[str, str], ...]:
+        solved = sum(bool(v.get("success")) for v in self._earlier)
+        return (
+            ("dataset", str(self._dataset)),
+            ("episodes in it", f"{len(self._earlier)}, {solved} solved"),
+            ("this start", f"seed {session.seed}"),
+            ("starts left out", ", ".join(map(str, session.discarded[-12:])) or "none"),
+            ("operator", str(session.rules.meta.get("operator") or "-")),
+        )
+
+    def _lines(self, session: Session) -> tuple[VerdictLine, ...]:
+        return verdict_lines(session.kept[-1].verdict, self._medians, session.rules.control_hz) if session.kept else ()
+
+    def close(self) -> None:
+        """Ends the mirror and the window."""
+        self.mirror.close()
+        self.window.close()
+
+
+def does_now(session: Session) -> dict[str, str]:
+    """Returns what each function does in the session's state; functions that do nothing now are missing."""
+    policy, state = session.policy, session.state
+    does = {f: f for f in (*_axes(policy.axes), "slow", "clutch", "speed_up", "speed_down")}
+    does |= {"help": "help", "mute": "sounds"}
+    if 6 in policy.axes:
+        does |= {"grip": "open" if policy.grip > 0 else "close", "close": "close", "open": "open"}
+    if len(policy.frames) > 1:
+        does["frame"] = "driving frame"
+    does |= {f"lock_{n}": f"lock {n}" for i, n in enumerate("xyz") if i in policy.axes}
+    does |= {"lock_rotation": "lock rotation"} if 5 in policy.axes else {}
+    running = {"keep": "keep", "discard": "discard", "undo": "undo 2 s", "retry": "same start again", "quit": "quit"}
+    marks = {"success": "mark success", "failure": "mark failure"}
+    return does | {
+        "READY": {"start": "start", "discard": "another start", "quit": "quit"},
+        "COUNTDOWN": {"pause": "wait", "discard": "wait"},
+        "REC": {**running, **marks, "start": "keep", "pause": "pause", "stop": "pause"},
+        "PAUSED": {**running, **marks, "start": "go on", "pause": "go on"},
+        "ENDED": {**running, **marks, "start": "keep"},
+    }.get(state, {})
+
+
+def _axes(driven: Sequence[int]) -> list[str]:
+    names = (("forward", "back"), ("left", "right"), ("up", "down"), ("roll_left", "roll_right"))
+    names += (("pitch_up", "pitch_down"), ("turn_left", "turn_right"))
+    return [n for i, pair in enumerate(names) for n in pair if i in driven]
+
+
+def _speed(session: Session) -> str:
+    policy = session.policy
+    if not policy.physical:
+        return f"{policy.speed_m:.0%} of full"
+    turn = f"  {policy.speed_rad:.2f} rad/s" if 5 in policy.axes else ""
+    return f"{policy.speed_m:.2f} m/s{turn}"
+
+
+def _rate(recent: np.ndarray) -> float:
+    """Returns ticks per second over the last ticks, (N, 2)."""
+    if len(recent) < 3:
+        return math.nan
+    running = np.diff(recent[:, 0]) < 1.5 * np.median(np.diff(recent[:, 0]))
+    return float(running.sum() / np.diff(recent[:, 1])[running].sum()) if running.any() else math.nan
+
+
+def verdict_lines(verdict: Verdict, median: dict[str, float], control_hz: float) -> tuple[VerdictLine, ...]:
+    """Returns the verdict in words, each number beside the dataset's median, rated."""
+
+    def line(name: str, key: str, form: str, bad: bool, good: bool = False, scale: float = 1.0) -> VerdictLine:
+        value = getattr(verdict, key)
+        text = "-" if math.isnan(value) else form.format(value * scale)
+        beside = form.format(median[key] * scale) if key in median else ""
+        return VerdictLine(name, text, beside, "bad" if bad else "good" if good else "plain")
+
+    exact = {True: "yes", False: "no", None: "not tried"}[verdict.replays]
+    held = abs(verdict.rate_hz - control_hz) < 0.02 * control_hz and verdict.late_share < 0.02
+    longer = verdict.seconds > 1.8 * median.get("seconds", math.inf)
+    wandering = verdict.path_m > 1.8 * median.get("path_m", math.inf)
+    solved = VerdictLine(
+        "solved", "yes" if verdict.success else "no",
+        f"{median['success']:.0%}" if "success" in median else "", "good" if verdict.success else "bad",
+    )  # fmt: skip
+    return (
+        solved,
+        VerdictLine("replays exactly", exact, "", {True: "good", False: "bad", None: "plain"}[verdict.replays]),
+        line("rate", "rate_hz", "{:.2f} Hz", not held, held),
+        line("length", "seconds", "{:.1f} s", longer),
+        line("path", "path_m", "{:.2f} m", wandering),
+        line("smoothness", "smoothness", "{:.1f}", verdict.smoothness < median.get("smoothness", -math.inf) - 2.0),
+        line("standing still", "idle_share", "{:.0f} %", verdict.idle_share > 0.5, scale=100.0),
+    )
