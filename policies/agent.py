@@ -1,0 +1,52 @@
+"""Agent: what the training loop needs of an algorithm."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from policies.batch import Batch
+
+
+class Agent(Protocol):
+    """A learner: `act` chooses, `update` is one gradient step."""
+
+    def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
+        """Returns actions (B, A) in [-1, 1] for observations (B, D): sampled to explore, else the best known."""
+        ...
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Does one gradient step; returns scalars to log."""
+        ...
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Returns all tensors by name, optimisers included, from which training continues exactly."""
+        ...
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Continues from what `state_dict` returned."""
+        ...
+
+    def deployed(self) -> dict[str, torch.Tensor]:
+        """Returns the tensors that a policy needs: `actor.*` and, where there is one, `critic.*`."""
+        ...
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Returns the optimiser's moments as flat tensors, named <parameter number>.<name>."""
+    return {f"{i}.{k}": v for i, row in optimiser.state_dict()["state"].items() for k, v in row.items()}
+
+
+def load_optimiser_tensors(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Puts back what `optimiser_tensors` returned."""
+    rows: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".", 1)
+        rows.setdefault(int(number), {})[key] = tensor
+    optimiser.load_state_dict({"state": rows, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def under(state: dict[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    """Returns the tensors whose names begin with `part` and a dot, without that beginning."""
+    return {k[len(part) + 1 :]: v for k, v in state.items() if k.startswith(part + ".")}

@@ -1,0 +1,106 @@
+"""Networks: a tanh-Gaussian actor and an ensemble of LayerNorm critics evaluated in one go."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+LOG_STD_MIN, LOG_STD_MAX = -3.0, 0.5  # wider noise never helped, narrower lets the entropy term dominate: LOG.md
+NORMALISED_LIMIT = 8.0
+
+
+class Normaliser(nn.Module):
+    """Shifts and scales observations (..., D) by statistics of the demos, and clips what lies far outside them.
+
+    `std` has a floor, so that a feature that hardly moves in the demos does not explode when it moves later.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor, floor: float = 0.02) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean.clone(), persistent=False)  # a checkpoint keeps them in stats.json
+        self.register_buffer("std", std.clamp(min=floor), persistent=False)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns the normalised observation, of the same shape."""
+        return ((obs - self.mean) / self.std).clamp(-NORMALISED_LIMIT, NORMALISED_LIMIT)
+
+
+class TanhGaussianActor(nn.Module):
+    """Maps observations (B, D) to a Gaussian over R^A that tanh squashes into [-1, 1]^A."""
+
+    def __init__(self, normaliser: Normaliser, action_size: int, hidden: Sequence[int], seed: int) -> None:
+        super().__init__()
+        self.normaliser = normaliser
+        sizes = [len(normaliser.mean), *hidden]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            layers = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ReLU())]
+            self.trunk = nn.Sequential(*layers)
+            self.head = nn.Linear(sizes[-1], 2 * action_size)
+
+    def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the mean before tanh (B, A) and the log of the standard deviation (B, A)."""
+        mean, log_std = self.head(self.trunk(self.normaliser(obs))).chunk(2, -1)
+        return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+
+    def best(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns the deterministic action tanh(mean), (B, A)."""
+        return torch.tanh(self(obs)[0])
+
+    def sample(self, obs: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns the action for standard normal `noise` (B, A), its log density (B,), and tanh(mean) (B, A)."""
+        mean, log_std = self(obs)
+        before = mean + log_std.exp() * noise
+        return torch.tanh(before), tanh_gaussian_log_prob(before, noise, log_std), torch.tanh(mean)
+
+
+def tanh_gaussian_log_prob(before: torch.Tensor, noise: torch.Tensor, log_std: torch.Tensor) -> torch.Tensor:
+    """Returns log p(tanh(before)), (B,), where before = mean + std * noise.
+
+    Source: Haarnoja et al. 2018 (SAC), appendix C; log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2 x)) is stable.
+    """
+    gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
+    squash = 2.0 * (math.log(2.0) - before - F.softplus(-2.0 * before))
+    return (gaussian - squash).sum(-1)
+
+
+class CriticEnsemble(nn.Module):
+    """N critics with LayerNorm, each a function of (obs, action), evaluated together as batched matrix products."""
+
+    def __init__(self, normaliser: Normaliser, action_size: int, hidden: Sequence[int], count: int, seed: int) -> None:
+        super().__init__()
+        self.normaliser = normaliser
+        sizes = [len(normaliser.mean) + action_size, *hidden, 1]
+        generator = torch.Generator().manual_seed(seed)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        self.gains, self.shifts = nn.ParameterList(), nn.ParameterList()
+        for i, o in itertools.pairwise(sizes):
+            bound = 1.0 / math.sqrt(i)
+            self.weights.append(nn.Parameter((torch.rand(count, i, o, generator=generator) * 2 - 1) * bound))
+            self.biases.append(nn.Parameter((torch.rand(count, 1, o, generator=generator) * 2 - 1) * bound))
+        for o in hidden:
+            self.gains.append(nn.Parameter(torch.ones(count, 1, o)))
+            self.shifts.append(nn.Parameter(torch.zeros(count, 1, o)))
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns Q (N, B) for obs (B, D) and action (B, A)."""
+        x = torch.cat([self.normaliser(obs), action], -1)
+        x = x.expand(len(self.weights[0]), *x.shape)  # (N, B, D + A)
+        for i, (gain, shift) in enumerate(zip(self.gains, self.shifts, strict=True)):
+            x = torch.baddbmm(self.biases[i], x, self.weights[i])
+            x = F.relu(F.layer_norm(x, x.shape[-1:]) * gain + shift)
+        return torch.baddbmm(self.biases[-1], x, self.weights[-1]).squeeze(-1)
+
+
+@torch.no_grad()
+def move_towards(target: nn.Module, source: nn.Module, share: float) -> None:
+    """Moves every parameter of `target` by `share` of the way to `source`."""
+    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), share)

@@ -1,0 +1,237 @@
+"""Checkpoints: a folder of safetensors and JSON with DONE written last; and the policy that is loaded from one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from policies.agent import under
+from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor
+from robot_lfd.errors import LfdError
+
+Tensors = dict[str, torch.Tensor]
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PolicySpec:
+    """All that is needed, beside the weights, to let a policy act; stored as the checkpoint's config.json.
+
+    Attributes:
+        features: observation keys in the order in which they are put side by side; sizes: the width of each.
+        actions: how the policy acts when it is evaluated or deployed: "mean" or "sample".
+    """
+
+    algo: str
+    env_id: str
+    env_kwargs: dict[str, Any]
+    control_hz: float
+    features: tuple[str, ...]
+    sizes: tuple[int, ...]
+    action_size: int
+    hidden: tuple[int, ...]
+    critics: int
+    gamma: float
+    temperature: float
+    absorbing_value: float
+    step: int = 0
+    format_version: int = FORMAT_VERSION
+
+
+def save_checkpoint(
+    run: Path, spec: PolicySpec, stats: dict[str, list[float]], model: Tensors, training: Tensors, progress: dict
+) -> Path:
+    """Writes `checkpoints/<step>` under `run`, all or nothing, and returns it.
+
+    Args:
+        stats: mean and std of each feature column. model: what a policy needs. training: what resuming needs.
+        progress: counters and random states that JSON can hold.
+    """
+    final = run / "checkpoints" / f"{spec.step:08d}"
+    staged = final.with_name(f".{final.name}.tmp")
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    safetensors.torch.save_file(_own(model), staged / "model.safetensors")
+    safetensors.torch.save_file(_own(training), staged / "training.safetensors")
+    for name, content in (("config", dataclasses.asdict(spec)), ("stats", stats), ("progress", progress)):
+        (staged / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    (staged / "DONE").write_text("")
+    for file in staged.iterdir():
+        _sync(file)
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(staged, final)
+    _sync(final.parent)
+    _drop_old_training(final)
+    return final
+
+
+def _own(tensors: Tensors) -> Tensors:
+    return {k: v.detach().contiguous().clone() for k, v in tensors.items()}
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def _drop_old_training(newest: Path) -> None:
+    """Keeps what resuming needs in the newest checkpoint alone: it holds the whole replay buffer."""
+    for old in finished_checkpoints(newest.parent.parent):
+        if old != newest:
+            (old / "training.safetensors").unlink(missing_ok=True)
+
+
+def finished_checkpoints(run: Path) -> list[Path]:
+    """Returns the checkpoint folders of a run that were written to the end, oldest first."""
+    folders = sorted((run / "checkpoints").glob("[0-9]*")) if run.is_dir() else []
+    return [f for f in folders if (f / "DONE").exists()]
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Returns the checkpoint meant by a run folder (its last finished one) or by a checkpoint folder.
+
+    Raises:
+        LfdError: there is no such folder, or no finished checkpoint in it.
+    """
+    if not path.exists():
+        raise LfdError(f"no such run: '{path}'; train one with lfd train --out {path}")
+    if (path / "DONE").exists():
+        return path
+    if (path / "model.safetensors").exists():
+        raise LfdError(f"checkpoint '{path}' is unfinished: it has no DONE; use an earlier one of the same run")
+    finished = finished_checkpoints(path)
+    if not finished:
+        raise LfdError(f"run '{path}' has no finished checkpoint; continue it with lfd train --resume --out {path}")
+    return finished[-1]
+
+
+def read_spec(checkpoint: Path) -> PolicySpec:
+    """Returns what a checkpoint says of its policy. Raises LfdError where it is damaged or of a newer format."""
+    document = read_json(checkpoint / "config.json")
+    if document.get("format_version") != FORMAT_VERSION:
+        found = document.get("format_version")
+        raise LfdError(f"checkpoint '{checkpoint}' has format {found}, this lfd reads {FORMAT_VERSION}; update lfd")
+    try:
+        lists = {k: tuple(document.pop(k)) for k in ("features", "sizes", "hidden")}
+        return PolicySpec(**document, **lists)
+    except (TypeError, KeyError) as error:
+        raise LfdError(f"checkpoint '{checkpoint}': config.json is damaged: {error}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns a JSON object. Raises LfdError where the file is missing or damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise LfdError(f"'{path}' cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise LfdError(f"'{path}' holds {type(content).__name__}, expected an object")
+    return content
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Returns the tensors of a safetensors file; nothing in it is ever executed. Raises LfdError where damaged."""
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise LfdError(f"'{path}' cannot be read: {error}") from error
+
+
+class LearnedPolicy:
+    """A trained policy: acts on observation dicts, and tells what its critics think where it has some.
+
+    Attributes:
+        spec: what it was trained for. path: its checkpoint. policy_keys: the observations that it looks at.
+    """
+
+    def __init__(self, path: Path, spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> None:
+        self.path, self.spec = path, spec
+        self.env_id, self.env_kwargs, self.control_hz = spec.env_id, spec.env_kwargs, spec.control_hz
+        self.step, self.algo, self.policy_keys = spec.step, spec.algo, spec.features
+        width = sum(spec.sizes)
+        normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
+        self._actor = TanhGaussianActor(normaliser, spec.action_size, spec.hidden, seed=0)
+        self._critic = CriticEnsemble(normaliser, spec.action_size, spec.hidden, spec.critics, seed=0)
+        self.has_critic = bool(under(model, "critic"))
+        try:
+            self._actor.load_state_dict(under(model, "actor"))
+            if self.has_critic:
+                self._critic.load_state_dict(under(model, "critic"))
+        except RuntimeError as error:
+            raise LfdError(f"checkpoint '{path}': the weights do not fit config.json: {error}") from error
+        self._noise = torch.Generator()
+
+    def reset(self) -> None:
+        """Begins an episode; the policy has no memory."""
+
+    @torch.no_grad()
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the best action for one observation, float32 (A,)."""
+        return self._actor.best(self._features(obs))[0].numpy()
+
+    @torch.no_grad()
+    def q(self, obs: dict[str, np.ndarray], action: np.ndarray) -> np.ndarray:
+        """Returns Q(s, a), the mean over the critics, (B,) for rows of observations (B, ...) and actions (B, A)."""
+        rows = self._features(obs)
+        return (
+            self._critic(rows, torch.from_numpy(np.asarray(action, np.float32).reshape(len(rows), -1))).mean(0).numpy()
+        )
+
+    @torch.no_grad()
+    def value(self, obs: dict[str, np.ndarray], samples: int = 16) -> np.ndarray:
+        """Returns V(s) = E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, (B,) for rows (B, ...)."""
+        rows = self._features(obs).repeat_interleave(samples, 0)
+        noise = torch.randn(len(rows), self.spec.action_size, generator=self._noise.manual_seed(0))
+        action, log_prob, _ = self._actor.sample(rows, noise)
+        soft = self._critic(rows, action).mean(0) - self.spec.temperature * log_prob
+        return soft.reshape(-1, samples).mean(1).numpy()
+
+    def recovered_reward(
+        self, obs: dict[str, np.ndarray], action: np.ndarray, next_obs: dict[str, np.ndarray], terminated: np.ndarray
+    ) -> np.ndarray:
+        """Returns r = Q(s, a) - gamma V(s'), (B,): the reward that IQ-Learn recovered, known up to shaping.
+
+        Source: Garg et al. 2021, Eq. 6.
+        """
+        next_value = np.where(terminated, self.spec.absorbing_value, self.value(next_obs))
+        return self.q(obs, action) - self.spec.gamma * next_value
+
+    def _features(self, obs: dict[str, np.ndarray]) -> torch.Tensor:
+        columns = []
+        for key, size in zip(self.spec.features, self.spec.sizes, strict=True):
+            if key not in obs:
+                raise LfdError(f"the policy needs observation '{key}', this environment gives: {', '.join(obs)}")
+            columns.append(np.asarray(obs[key], np.float32).reshape(-1, size))
+        return torch.from_numpy(np.concatenate(columns, 1))
+
+
+def _row(stats: dict[str, Any], name: str, width: int) -> torch.Tensor:
+    row = torch.tensor(stats.get(name, []), dtype=torch.float32)
+    if row.shape != (width,):
+        raise LfdError(f"stats.json: '{name}' has shape {tuple(row.shape)}, expected ({width},)")
+    return row
+
+
+def load_policy(path: Path) -> LearnedPolicy:
+    """Returns the policy of a run's last finished checkpoint, or of the checkpoint `path` itself.
+
+    Raises:
+        LfdError: nothing finished is there, or it is damaged.
+    """
+    checkpoint = find_checkpoint(path)
+    torch.set_num_threads(1)  # measured: two threads are 2-4 times slower than one for networks of this size
+    spec = read_spec(checkpoint)
+    return LearnedPolicy(
+        checkpoint, spec, read_json(checkpoint / "stats.json"), read_tensors(checkpoint / "model.safetensors")
+    )

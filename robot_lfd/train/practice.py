@@ -1,0 +1,100 @@
+"""Practice: the policy's own episodes in the simulator, one transition at a time, into the replay buffer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+from policies.agent import Agent
+from robot_lfd.rollout import Transition, rollout
+from robot_lfd.train.rows import Replay, features
+
+FIRST_SEED = 10_000_000  # far from the seeds of demos (0...), evaluation (1000...) and deployment (2000...)
+SEEDS_A_RUN = 100_000
+
+
+class _Explorer:
+    """The agent as a Policy that explores; first plays the actions of an interrupted episode again."""
+
+    def __init__(self, agent: Agent, keys: Sequence[str], again: Sequence[np.ndarray]) -> None:
+        self.agent, self.keys, self.again = agent, keys, deque(again)
+
+    def reset(self) -> None:
+        pass
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        if self.again:
+            return self.again.popleft()
+        rows = torch.from_numpy(features(obs, self.keys))[None]
+        return self.agent.act(rows, explore=True)[0].numpy()
+
+
+class Practice:
+    """Runs episode after episode with seeds of its own and adds each step to `replay`.
+
+    An interrupted run continues exactly: the episode in progress is re-simulated from its seed and actions.
+    """
+
+    def __init__(self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool) -> None:
+        self.env, self.agent, self.keys, self.replay, self.blind = env, agent, keys, replay, blind
+        self.episode = 0
+        self.results: deque[tuple[bool, float, int]] = deque(maxlen=20)  # success, return, length
+        self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
+        self._actions: list[np.ndarray] = []
+        self._return = 0.0
+        self._steps: Iterator[Transition] | None = None
+
+    def step(self) -> None:
+        """Does one control step and stores it."""
+        if self._steps is None:
+            self._steps = self._begin([])
+        step = next(self._steps)
+        ended = step.terminated and not self.blind
+        rows = features(step.obs, self.keys), step.action, step.reward, features(step.next_obs, self.keys), ended
+        self.replay.add(*rows)
+        self._actions.append(step.action)
+        self._return += step.reward
+        if step.terminated or step.truncated:
+            self.results.append((bool(step.info.get("is_success", False)), self._return, len(self._actions)))
+            self.episode += 1
+            self._steps, self._actions, self._return = None, [], 0.0
+
+    def _begin(self, again: Sequence[np.ndarray]) -> Iterator[Transition]:
+        return rollout(self.env, _Explorer(self.agent, self.keys, again), seed=self._first_seed + self.episode)
+
+    def scalars(self) -> dict[str, float]:
+        """Returns success, return and length over the last 20 episodes; nothing before the first has ended."""
+        if not self.results:
+            return {}
+        success, total, length = np.mean(np.array(self.results, np.float64), axis=0)
+        return {"practice_success": success, "practice_return": total, "practice_length": length}
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Returns the replay buffer, the episode in progress and the latest results as tensors."""
+        rows, size = self.replay.arrays, len(self.replay)
+        state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in _COLUMNS}
+        state["count"] = torch.tensor(self.replay.count)
+        state["episode"] = torch.tensor(self.episode)
+        state["actions"] = torch.from_numpy(np.array(self._actions, np.float32))
+        state["results"] = torch.tensor(list(self.results), dtype=torch.float64).reshape(-1, 3)
+        return state
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Continues from what `state_dict` returned, in the middle of an episode if it was so."""
+        for name in _COLUMNS:
+            getattr(self.replay.arrays, name)[: len(state[name])] = state[name].numpy()
+        self.replay.count, self.episode = int(state["count"]), int(state["episode"])
+        self.results.extend((bool(s), float(r), int(n)) for s, r, n in state["results"].tolist())
+        again = list(state["actions"].numpy())
+        if again:
+            self._steps = self._begin(again)
+            for action in again:
+                self._return += next(self._steps).reward
+                self._actions.append(action)
+
+
+_COLUMNS = ("obs", "action", "reward", "next_obs", "terminated")

@@ -1,0 +1,270 @@
+"""`lfd train`: demos in, a run folder out. The loop of every algorithm, online and offline, is `_train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from policies.agent import Agent, under
+from policies.behaviour_cloning import BehaviourCloning
+from policies.iq_learn import absorbing_value, iq_loss
+from policies.networks import Normaliser
+from policies.soft_agent import SoftAgent, SoftConfig
+from policies.sqil import sqil_absorbing_value, sqil_loss
+from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy, read_json, read_tensors, save_checkpoint
+from robot_lfd.config import TrainConfig
+from robot_lfd.demos.cache import FlatDemos, load_flat
+from robot_lfd.demos.select import Selection
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.envs.registry import make_env
+from robot_lfd.errors import LfdError
+from robot_lfd.evaluate import evaluate
+from robot_lfd.metrics import Metrics
+from robot_lfd.train.practice import Practice
+from robot_lfd.train.rows import Replay, Rows, demo_rows, draw
+
+DEFAULT_STEPS = {"iq": 10_000, "sqil": 10_000, "bc": 5_000}
+REPLAY_ROWS = 200_000
+WARM_UP_ROWS = 200  # practice steps before the first online update
+LOG_EVERY = 100
+
+
+def run(config: TrainConfig) -> dict[str, Any]:
+    """Trains, and returns where the run lies and how it went."""
+    torch.set_num_threads(1)  # measured: two threads are 2-4 times slower than one for networks of this size
+    demos, spec, rows = _read(config)
+    resumed = _checkpoint_to_resume(config, spec)
+    out = Console()
+    out.print(
+        f"{len(demos.ids)} demos, {len(rows)} steps of {spec.env_id}; the policy sees: {', '.join(spec.features)}"
+    )
+    out.print(f"{config.algo} {_mode(config)}, {_steps(config)} steps on the CPU (small networks are faster there)")
+    session = _Session(config, spec, rows, resumed)
+    began = time.perf_counter()
+    try:
+        scalars = session.train()
+    finally:
+        session.close()
+    seconds = round(time.perf_counter() - began, 1)
+    out.print(f"done in {seconds:.0f} s; next: lfd eval {config.out}")
+    numbers = {k: round(v, 4) for k, v in scalars.items()}
+    return {
+        "run": str(config.out), "algo": config.algo, "mode": _mode(config), "env": spec.env_id,
+        "demos": len(demos.ids), "steps": session.step, "seconds": seconds, **numbers,
+    }  # fmt: skip
+
+
+def _mode(config: TrainConfig) -> str:
+    return "offline" if config.algo == "bc" else config.mode
+
+
+def _steps(config: TrainConfig) -> int:
+    return DEFAULT_STEPS[config.algo] if config.steps is None else config.steps
+
+
+def _read(config: TrainConfig) -> tuple[FlatDemos, PolicySpec, Rows]:
+    """Reads and checks everything before the first step."""
+    if not config.demos:
+        raise LfdError("no dataset was given; name one or more with --demos")
+    stores = [DemoStore.open(path) for path in config.demos]
+    if config.obs == "pixels":
+        raise LfdError("--obs pixels is not offered by this version; train from state, --obs state")
+    if _steps(config) < 1 or config.batch_rows < 1:
+        raise LfdError(f"--steps {_steps(config)} and --batch-rows {config.batch_rows}: expected at least 1 each")
+    if not 0.0 < config.gamma < 1.0:
+        raise LfdError(f"--gamma is {config.gamma}, expected a number between 0 and 1")
+    first = stores[0].spec
+    env = make_env(first.env_id, **first.env_kwargs)
+    keys = config.features or arm_of(env).policy_keys
+    spaces = getattr(env.observation_space, "spaces", {})
+    env.close()
+    for key in keys:
+        if key not in spaces:
+            raise LfdError(f"unknown observation '{key}'; {first.env_id} has: {', '.join(spaces)}")
+    success = None if config.include_failures or not _knows_success(stores) else True
+    demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
+    if demos.action.ndim != 2:
+        raise LfdError(f"{first.env_id} has discrete actions, expected continuous ones")
+    rows = demo_rows(demos, keys, success_blind=config.success_blind)
+    absorbing = {"iq": absorbing_value(config.chi2_alpha, config.gamma), "sqil": sqil_absorbing_value(config.gamma)}
+    spec = PolicySpec(
+        algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
+        features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
+        action_size=rows.action.shape[1], hidden=config.hidden, critics=config.critics, gamma=config.gamma,
+        temperature=config.temperature, absorbing_value=absorbing.get(config.algo, 0.0),
+    )  # fmt: skip
+    return demos, spec, rows
+
+
+def _knows_success(stores: list[DemoStore]) -> bool:
+    """Environments of others have no notion of success: then every demo counts."""
+    return stores[0].spec.env_id.split("/")[0] in ("pybullet", "robosuite")
+
+
+def _checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
+    """Returns the checkpoint to continue from. Raises LfdError where --out and --resume contradict what is there."""
+    finished = finished_checkpoints(config.out)
+    if not config.resume:
+        if finished or (config.out / "config.json").exists():
+            raise LfdError(f"'{config.out}' already holds a run; continue it with --resume, or choose another --out")
+        return None
+    if not finished:
+        return None
+    before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
+    if before != spec:
+        changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]
+        raise LfdError(f"run '{config.out}' was begun with other {', '.join(changed)}; choose another --out")
+    return finished[-1]
+
+
+def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent:
+    """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
+    mean, std = torch.from_numpy(rows.obs.mean(0)), torch.from_numpy(rows.obs.std(0))
+    normaliser = Normaliser(mean, std)
+    if config.algo == "bc":
+        return BehaviourCloning(normaliser, spec.action_size, hidden=config.hidden, seed=config.seed)
+    soft = SoftConfig(
+        hidden=config.hidden, critics=config.critics, gamma=config.gamma, temperature=config.temperature,
+        bc_weight=config.bc_weight,
+    )  # fmt: skip
+    if config.algo == "iq":
+        loss = functools.partial(iq_loss, gamma=config.gamma, chi2_alpha=config.chi2_alpha)
+    else:
+        loss = functools.partial(sqil_loss, gamma=config.gamma)
+    return SoftAgent(loss, spec.absorbing_value, normaliser, spec.action_size, soft, config.seed)
+
+
+class _Session:
+    """One training run: agent, practice and random state, from a checkpoint or from the beginning."""
+
+    def __init__(self, config: TrainConfig, spec: PolicySpec, rows: Rows, resumed: Path | None) -> None:
+        self.config, self.spec, self.rows = config, spec, rows
+        self.agent = make_agent(config, spec, rows)
+        self.rng = np.random.default_rng(config.seed)
+        self.practice: Practice | None = None
+        self.step = 0
+        if _mode(config) == "online":
+            blind = {"terminate_on_success": False} if config.success_blind else {}
+            env = self._make_env(**blind)
+            replay = Replay(REPLAY_ROWS, rows.obs.shape[1], spec.action_size)
+            self.practice = Practice(env, self.agent, spec.features, replay, config.seed, config.success_blind)
+        if resumed:
+            self._load(resumed)
+        self.config.out.mkdir(parents=True, exist_ok=True)
+        document = {"command": "train", **dataclasses.asdict(config)}
+        (config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
+        self.metrics = Metrics(config.out, self.step if resumed else None)
+
+    def _make_env(self, **changes: Any) -> gym.Env:
+        return make_env(self.spec.env_id, **{**self.spec.env_kwargs, **changes})
+
+    def train(self) -> dict[str, float]:
+        """Runs to the last step; checkpoints on the way, at the end, and when interrupted."""
+        if self.step == 0:
+            self._pretrain()
+        total, scalars = _steps(self.config), dict[str, float]()
+        began, first = time.perf_counter(), self.step
+        with _progress() as bar:
+            task = bar.add_task(self.config.algo, total=total, completed=self.step, note="")
+            try:
+                while self.step < total:
+                    scalars = self._one_step() or scalars
+                    if self.step % LOG_EVERY == 0 or self.step == total:
+                        rate = (self.step - first) / (time.perf_counter() - began)
+                        scalars |= self._log(scalars, rate)
+                        bar.update(task, completed=self.step, note=_note(scalars, rate))
+                    if self.step % self.config.checkpoint_every == 0 and self.step < total:
+                        self._save()
+            except KeyboardInterrupt:
+                self._save()
+                raise
+        self._save()
+        return {k: v for k, v in scalars.items() if k.startswith(("practice", "eval", "bc_loss", "critic_loss"))}
+
+    def _one_step(self) -> dict[str, float] | None:
+        replay = None
+        if self.practice:
+            self.practice.step()
+            replay = self.practice.replay
+        self.step += 1
+        if replay is not None and len(replay) < WARM_UP_ROWS:
+            return None
+        found = self.agent.update(draw(self.rng, self.rows, replay, self.config.batch_rows))
+        broken = [k for k, v in found.items() if not np.isfinite(v)]
+        if broken:
+            raise LfdError(f"training diverged at step {self.step}: {', '.join(broken)} is not finite; lower --gamma")
+        if self.config.eval_every and self.step % self.config.eval_every == 0:
+            found["eval_success"] = self._evaluate()
+        return found
+
+    def _pretrain(self) -> None:
+        if isinstance(self.agent, SoftAgent):
+            with _progress() as bar:
+                task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
+                for _ in range(self.config.pretrain_steps):
+                    self.agent.clone_step(draw(self.rng, self.rows, None, self.config.batch_rows))
+                    bar.advance(task)
+
+    def _evaluate(self) -> float:
+        env = self._make_env()
+        self._save()
+        result = evaluate(env, load_policy(self.config.out), episodes=self.config.eval_episodes, seed=1000)
+        env.close()
+        return result.success_rate
+
+    def _log(self, scalars: dict[str, float], rate: float) -> dict[str, float]:
+        extra = self.practice.scalars() if self.practice else {}
+        self.metrics.write(self.step, {**scalars, **extra, "steps_per_s": rate})
+        return extra
+
+    def _save(self) -> None:
+        training = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
+        if self.practice:
+            training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
+        stats = {"mean": self.rows.obs.mean(0).tolist(), "std": self._normaliser_std()}
+        progress = {"step": self.step, "rng": self.rng.bit_generator.state}
+        spec = dataclasses.replace(self.spec, step=self.step)
+        save_checkpoint(self.config.out, spec, stats, self.agent.deployed(), training, progress)
+
+    def _normaliser_std(self) -> list[float]:
+        return Normaliser(torch.zeros(1), torch.from_numpy(self.rows.obs.std(0))).std.tolist()
+
+    def _load(self, checkpoint: Path) -> None:
+        training = read_tensors(checkpoint / "training.safetensors")
+        self.agent.load_state_dict(under(training, "agent"))
+        if self.practice:
+            self.practice.load_state_dict(under(training, "practice"))
+        progress = read_json(checkpoint / "progress.json")
+        self.step = int(progress["step"])
+        self.rng.bit_generator.state = progress["rng"]
+
+    def close(self) -> None:
+        """Closes the environment and the metrics."""
+        self.metrics.close()
+        if self.practice:
+            self.practice.env.close()
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:>13}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )  # fmt: skip
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def _note(scalars: dict[str, float], rate: float) -> str:
+    success = scalars.get("practice_success")
+    return f"{rate:.0f}/s" + ("" if success is None else f"  success of the last 20: {success:.0%}")
