@@ -193,6 +193,11 @@ class PandaEnv(gym.Env):
         )  # fmt: skip
         return np.ascontiguousarray(np.reshape(image[2], (height_px, width_px, 4))[:, :, :3].astype(np.uint8))
 
+    def camera_rotation(self, camera: str) -> np.ndarray:
+        """Returns how a camera looks now, (3, 3): its right, up and backward directions as columns, in the world."""
+        view = self._wrist_view() if camera == "wrist" else _FIXED_VIEWS[camera]
+        return np.reshape(view, (4, 4))[:3, :3]
+
     # The world
 
     def _build(self) -> None:
