@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "review": ("ReviewConfig", "robot_lfd.review.page:run", "look at a dataset in the browser"),
     "data info": ("DataInfoConfig", "robot_lfd.demos.commands:info", "describe a dataset"),
     "data verify": ("DataVerifyConfig", "robot_lfd.demos.commands:verify", "check every array of a dataset"),
+    "data repair": ("DataRepairConfig", "robot_lfd.demos.commands:repair", "rebuild interrupted episodes after a crash"),
     "data import": ("DataImportConfig", "robot_lfd.demos.commands:import_demos", "read other tools' demos"),
     "doctor": ("DoctorConfig", "robot_lfd.doctor:run", "say what is missing and how to get it"),
 }

@@ -23,7 +23,7 @@ from rich.progress import track
 from robot_lfd.demos.durable import held, publish, remove_folder, sync_folder
 from robot_lfd.demos.episode import array_path
 from robot_lfd.demos.select import Selection, select_some
-from robot_lfd.demos.store import CACHE, DemoStore, EpisodeInfo
+from robot_lfd.demos.store import FLAT_CACHE, DemoStore, EpisodeInfo
 from robot_lfd.errors import LfdError
 
 CACHE_VERSION = 1
@@ -116,7 +116,7 @@ def load_flat(
         paths = wanted
     picked = select_some(opened, selection or Selection())
     key = _content_key(picked, paths)
-    home = opened[0].path / CACHE
+    home = opened[0].path / FLAT_CACHE
     folder = home / key
     with ExitStack() as stack:
         if not folder.is_dir():
@@ -152,7 +152,7 @@ def _build(
 ) -> Path:
     """Writes the cache and returns its folder: beside the dataset, or a temporary one where that is read-only."""
     try:
-        home.mkdir(exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
         staged = home / f"building-{secrets.token_hex(8)}"
         staged.mkdir()
     except OSError:
@@ -227,7 +227,15 @@ def _prune(home: Path) -> None:
     done = sorted((p for p in home.iterdir() if not p.name.startswith("building-")), key=lambda p: p.stat().st_mtime)
     for old in done[:-CACHES_KEPT]:
         remove_folder(old)
+    clear_unfinished(home)
+
+
+def clear_unfinished(home: Path) -> int:
+    """Removes half-built caches whose builder is dead, and returns how many there were."""
+    count = 0
     for folder in home.glob("building-*"):
         with held(folder, wait=False) as got:
             if got:
                 remove_folder(folder)
+                count += 1
+    return count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,14 @@ def write_file(path: Path, data: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Writes a file in the place of an older one, if any: at every instant the name shows one of the two, whole."""
+    staged = path.with_name(f".{path.name}-{os.getpid()}-{threading.get_ident()}")
+    staged.unlink(missing_ok=True)
+    write_file(staged, data)
+    publish(staged, path)
 
 
 def write_all(fd: int, data: bytes) -> None:

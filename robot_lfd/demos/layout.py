@@ -5,22 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
-import zarr.errors
 
 from robot_lfd.demos.episode import Episode, array_path
-from robot_lfd.demos.zarr_format import encode_array, group_document
+from robot_lfd.demos.folder import Files
+from robot_lfd.demos.zarr_format import decode_array, encode_array, group_document
 from robot_lfd.errors import LfdError
 
 FORMAT = "robot-lfd demos"
 FORMAT_VERSION = 1
 PROMOTED = ("seed", "operator", "device", "device_settings", "recorded_at")  # meta that stands on its own in the attrs
 BLANK = "0" * 64
-MAX_ARRAY_BYTES = 64 << 30
+EPISODES = "episodes.zarr"
 
 
 def root_document(spec_json: dict[str, Any]) -> bytes:
@@ -89,58 +87,60 @@ def check_seal(document: bytes, name: str) -> dict[str, Any]:
     return attributes
 
 
-def read_attributes(folder: Path) -> dict[str, Any]:
-    """Returns the attributes of an episode's folder. Raises LfdError where they are missing or damaged."""
+def read_attributes(files: Files, episode_id: str) -> dict[str, Any]:
+    """Returns the attributes of an episode. Raises LfdError where they are missing or damaged."""
     try:
-        document = (folder / "zarr.json").read_bytes()
+        document = files.read(f"{EPISODES}/{episode_id}/zarr.json")
     except OSError as error:
-        raise LfdError(f"demo {folder.name}: its description cannot be read: {error.strerror}") from error
-    return check_seal(document, f"demo {folder.name}")
+        raise LfdError(f"demo {episode_id}: its description cannot be read: {error.strerror}") from error
+    return check_seal(document, f"demo {episode_id}")
 
 
-def read_array(group: zarr.Group, path: str, attributes: dict[str, Any], name: str) -> np.ndarray:
-    """Returns one array, checked against its checksum.
+def read_file(files: Files, episode_id: str, name: str, attributes: dict[str, Any]) -> bytes:
+    """Returns one file of an episode. Raises LfdError where it is missing or not what was written."""
+    try:
+        data = files.read(f"{EPISODES}/{episode_id}/{name}")
+    except OSError as error:
+        raise LfdError(f"demo {episode_id}: '{name}' cannot be read: {error.strerror}; see: lfd data verify") from error
+    if hashlib.sha256(data).hexdigest() != attributes["file_checksums"][name]:
+        raise LfdError(f"demo {episode_id}: '{name}' does not match its checksum; see: lfd data verify")
+    return data
+
+
+def read_array(files: Files, episode_id: str, path: str, attributes: dict[str, Any]) -> np.ndarray:
+    """Returns one array; not one byte is decoded before its checksum is found right.
 
     Raises:
-        LfdError: it is missing, damaged or larger than any episode can be.
+        LfdError: it is missing, damaged, or nothing that this program wrote.
     """
+    names = [n for n in attributes["file_checksums"] if n.rpartition("/")[0] == path and not n.endswith(".json")]
+    if len(names) != 1:
+        raise LfdError(f"demo {episode_id} has no array '{path}'; see: lfd data verify")
+    document = read_file(files, episode_id, f"{path}/zarr.json", attributes)
+    data = read_file(files, episode_id, names[0], attributes)
     try:
-        stored = group[path]
-        if not isinstance(stored, zarr.Array) or stored.nbytes > MAX_ARRAY_BYTES:
-            raise LfdError(f"{name}: '{path}' is no array of a size that fits, found {stored}")
-        array = np.asarray(stored[...])
-    except LfdError:
-        raise
-    except MemoryError as error:
-        raise LfdError(f"{name}: '{path}' does not fit into memory") from error
-    except Exception as error:  # whatever a codec makes of damaged bytes
-        reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise LfdError(f"{name}: '{path}' cannot be read ({reason}); see: lfd data verify") from error
-    if array_checksum(array) != attributes["checksums"].get(path):
-        raise LfdError(f"{name}: '{path}' does not match its checksum; see: lfd data verify")
-    return array
+        return decode_array(document, data)
+    except ValueError as error:
+        raise LfdError(f"demo {episode_id}: '{path}' cannot be decoded: {error}; see: lfd data verify") from error
 
 
-def read_episode(folder: Path, attributes: dict[str, Any], model: str) -> Episode:
+def read_arrays(
+    files: Files, episode_id: str, attributes: dict[str, Any], paths: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """Returns some of an episode's arrays by path, each checked."""
+    return {path: read_array(files, episode_id, path, attributes) for path in paths}
+
+
+def read_episode(files: Files, episode_id: str, attributes: dict[str, Any], model: str) -> Episode:
     """Returns the episode as it was recorded, every array checked."""
-    arrays = read_arrays(folder, attributes, attributes["checksums"])
-    return episode_of(arrays, attributes, model, f"demo {folder.name}")
+    arrays = read_arrays(files, episode_id, attributes, attributes["checksums"])
+    return episode_of(arrays, attributes, model, f"demo {episode_id}")
 
 
 def rows_of(path: str, start: int, stop: int) -> slice:
     """Returns the rows of an array that belong to steps start..stop-1; what was seen has one row more than steps."""
     seen = path == "sim_state" or path.startswith(("obs/", "images/"))
     return slice(start, stop + 1 if seen else stop)
-
-
-def read_arrays(folder: Path, attributes: dict[str, Any], paths: Iterable[str]) -> dict[str, np.ndarray]:
-    """Returns some of an episode's arrays by path, each checked."""
-    name = f"demo {folder.name}"
-    try:
-        group = zarr.open_group(folder, mode="r", zarr_format=3)
-    except Exception as error:
-        raise LfdError(f"{name} cannot be opened: {error}; see: lfd data verify") from error
-    return {path: read_array(group, path, attributes, name) for path in paths}
 
 
 def episode_of(arrays: dict[str, np.ndarray], attributes: dict[str, Any], model: str, name: str) -> Episode:

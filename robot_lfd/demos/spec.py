@@ -69,11 +69,12 @@ class DatasetSpec:
         heights = [f["shape"][0] for p, f in self.features.items() if p.startswith("images/")]
         return int(heights[0]) if heights else 84
 
-    def make_env(self) -> gym.Env:
-        """Returns the environment that the episodes came from, with the same cameras."""
+    def make_env(self, *, pictures: bool = True) -> gym.Env:
+        """Returns the environment that the episodes came from, with the same cameras or none."""
         from robot_lfd.envs.registry import make_env
 
-        return make_env(self.env_id, cameras=self.cameras, size_px=self.size_px, **self.env_kwargs)
+        cameras = self.cameras if pictures else ()
+        return make_env(self.env_id, cameras=cameras, size_px=self.size_px, **self.env_kwargs)
 
     def check(self, episode: Episode) -> None:
         """Raises LfdError where an episode does not fit the dataset."""

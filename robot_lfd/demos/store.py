@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 import threading
@@ -15,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from robot_lfd.demos.durable import held, publish, remove_folder, sync_folder, write_file, write_tree
+from robot_lfd.demos.durable import held, publish, remove_folder, replace_file, sync_folder, write_file, write_tree
 from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.folder import Files, Folder
 from robot_lfd.demos.journal import Journal
 from robot_lfd.demos.labels import Label, LabelLog
 from robot_lfd.demos.layout import (
+    EPISODES,
     FORMAT,
     FORMAT_VERSION,
     check_seal,
@@ -34,14 +35,9 @@ from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.errors import LfdError
 
 ID = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{6}")  # UTC date, time, microseconds, random: unique, sorted by time
-EPISODES, MODELS, STAGING, JOURNAL, LABELS, CACHE = (
-    "episodes.zarr",
-    "models",
-    "staging",
-    "journal",
-    "labels.jsonl",
-    "cache",
-)
+MODELS, STAGING, JOURNAL, LABELS = "models", "staging", "journal", "labels.jsonl"
+FLAT_CACHE = "cache/flat"  # what else lies under cache/ belongs to others
+DESCRIPTION = "dataset.json"  # second copy of the root's zarr.json: one flipped bit there must not close the dataset
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class DemoStore:
     """
 
     def __init__(self, path: Path, spec: DatasetSpec) -> None:
-        self.path, self.spec = path, spec
+        self.path, self.spec, self.files = path, spec, Folder(path)
         self.labels = LabelLog(path / LABELS)
         self._last_time = datetime.min.replace(tzinfo=timezone.utc)
         self._id_lock = threading.Lock()
@@ -95,6 +91,7 @@ class DemoStore:
             staged.mkdir()
             write_tree(staged, {"zarr.json": document})
             publish(staged, path / EPISODES)
+            replace_file(path / DESCRIPTION, document)
             sync_folder(path.parent)
         except OSError as error:
             remove_folder(staged)
@@ -112,12 +109,11 @@ class DemoStore:
         if not path.exists():
             raise LfdError(f"no such dataset: '{path}'; record one with lfd record --out {path}")
         try:
-            document = (path / EPISODES / "zarr.json").read_bytes()
+            attributes = _description(Folder(path), path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise LfdError(f"'{path}' is no dataset: there is no {EPISODES} in it") from error
         except OSError as error:
             raise LfdError(f"dataset '{path}' cannot be read: {_reason(error)}") from error
-        attributes = check_seal(document, f"dataset '{path}'")
         if attributes.get("format") != FORMAT:
             raise LfdError(f"'{path}' is a zarr folder of another program, expected one of lfd; see: lfd data import")
         if attributes.get("format_version") != FORMAT_VERSION:
@@ -143,7 +139,7 @@ class DemoStore:
     def ids(self, *, deleted: bool = False) -> list[str]:
         """Returns the ids of the committed episodes in the order of recording; with `deleted`, those marked so too."""
         try:
-            names = sorted(n for n in os.listdir(self.path / EPISODES) if ID.fullmatch(n))
+            names = [n for n in self.files.names(EPISODES) if ID.fullmatch(n)]
         except OSError as error:
             raise LfdError(f"dataset '{self.path}' cannot be read: {_reason(error)}") from error
         return [n for n in names if deleted or not self.labels[n].deleted]
@@ -167,20 +163,23 @@ class DemoStore:
         Raises:
             LfdError: no such episode, or a damaged one.
         """
+        return _labelled(self.recorded(episode_id), self.labels[episode_id])
+
+    def recorded(self, episode_id: str) -> Episode:
+        """Returns an episode as it was recorded, whatever the labels say."""
         attributes = self.attributes(episode_id)
-        episode = read_episode(self._folder(episode_id), attributes, self.model(attributes.get("model", "")))
-        return _labelled(episode, self.labels[episode_id])
+        return read_episode(self.files, episode_id, attributes, self.model(attributes.get("model", "")))
 
     def arrays(self, episode_id: str, paths: Iterable[str]) -> dict[str, np.ndarray]:
         """Returns some of an episode's arrays by path, checked and trimmed. Raises LfdError for a damaged one."""
         attributes, trim = self.attributes(episode_id), self.labels[episode_id].trim
-        arrays = read_arrays(self._folder(episode_id), attributes, paths)
+        arrays = read_arrays(self.files, episode_id, attributes, paths)
         return {p: a if trim is None else a[rows_of(p, *trim)] for p, a in arrays.items()}
 
     def attributes(self, episode_id: str) -> dict[str, Any]:
         """Returns what is stored beside an episode's arrays, as it was recorded."""
         self._require(episode_id)
-        return read_attributes(self._folder(episode_id))
+        return read_attributes(self.files, episode_id)
 
     def info(self, episode_id: str) -> EpisodeInfo:
         """Returns what is known of an episode; cheap, no array is read."""
@@ -210,15 +209,15 @@ class DemoStore:
         if not model_hash:
             return ""
         for suffix in (".xml", ".txt"):
-            path = self.path / MODELS / f"{model_hash}{suffix}"
+            name = f"{MODELS}/{model_hash}{suffix}"
             try:
-                data = path.read_bytes()
+                data = self.files.read(name)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise LfdError(f"model '{path}' cannot be read: {_reason(error)}") from error
+                raise LfdError(f"'{name}' of '{self.path}' cannot be read: {_reason(error)}") from error
             if hashlib.sha256(data).hexdigest() != model_hash:
-                raise LfdError(f"model '{path}' does not match its checksum; see: lfd data verify")
+                raise LfdError(f"'{name}' of '{self.path}' does not match its checksum; see: lfd data verify")
             return data.decode()
         raise LfdError(f"model {model_hash[:12]} is missing in '{self.path / MODELS}'; see: lfd data verify")
 
@@ -338,6 +337,17 @@ class DemoStore:
         with self._id_lock:  # later even where the clock was set back, or two appends fall into one microsecond
             self._last_time = max(datetime.now(timezone.utc), self._last_time + timedelta(microseconds=1))
             return f"{self._last_time:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
+
+
+def _description(files: Files, path: Path) -> dict[str, Any]:
+    """Returns the attributes of the root, from their second copy where the first is damaged."""
+    document = files.read(f"{EPISODES}/zarr.json")
+    try:
+        return check_seal(document, f"dataset '{path}'")
+    except LfdError:
+        if files.version(DESCRIPTION) is None:
+            raise
+        return check_seal(files.read(DESCRIPTION), f"dataset '{path}'")
 
 
 def _labelled(episode: Episode, label: Label) -> Episode:

@@ -96,9 +96,9 @@ def test_large_arrays_are_mapped_from_the_disk(filled: DemoStore):
 def test_only_a_few_caches_are_kept(filled: DemoStore):
     for k in range(1, 8):
         load_flat(filled, ["eef_pos"], selection=Selection(min_steps=k))
-    (filled.path / "cache" / "building-dead").mkdir()
+    (filled.path / "cache" / "flat" / "building-dead").mkdir()
     load_flat(filled, ["gripper_width"])
-    assert len(list((filled.path / "cache").iterdir())) == cache.CACHES_KEPT
+    assert len(list((filled.path / "cache" / "flat").iterdir())) == cache.CACHES_KEPT
 
 
 def test_a_dataset_that_cannot_be_written_is_still_read(filled: DemoStore, monkeypatch: pytest.MonkeyPatch):
@@ -113,7 +113,7 @@ def test_a_dataset_that_cannot_be_written_is_still_read(filled: DemoStore, monke
     for ram_bytes in (0, 1 << 30):
         flat = load_flat(filled, ram_bytes=ram_bytes)
         np.testing.assert_array_equal(flat.action, np.concatenate([filled[i].action for i in filled]))
-    assert not (filled.path / "cache").exists()
+    assert not (filled.path / "cache" / "flat").exists()
 
 
 def test_selections_say_which_demos_are_meant(filled: DemoStore):
@@ -147,6 +147,6 @@ def test_mistakes_are_named(filled: DemoStore, tmp_path: Path):
         load_flat([])
     bad = filled.ids()[2]
     (filled.path / "episodes.zarr" / bad / "action" / "c.0.0").unlink()
-    with pytest.raises(LfdError, match=f"demo {bad}: 'action'"):
+    with pytest.raises(LfdError, match=f"demo {bad}: 'action/c.0.0' cannot be read"):
         load_flat(filled)
-    assert not list((filled.path / "cache").glob("building-*"))
+    assert not list((filled.path / "cache" / "flat").glob("building-*"))

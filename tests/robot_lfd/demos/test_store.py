@@ -34,7 +34,7 @@ def test_an_episode_comes_back_as_it_was_appended(store: DemoStore):
     assert DemoStore.open(store.path).spec == store.spec
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), steps=st.integers(1, 9))
 def test_any_finite_numbers_come_back_bit_for_bit(store: DemoStore, data: st.DataObject, steps: int):
     finite = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -171,11 +171,11 @@ STEPS_OF_AN_APPEND = ["write_all", "fsync", "rename", "mkdir", "open"]
 @pytest.mark.parametrize("call", STEPS_OF_AN_APPEND)
 def test_a_disk_that_fails_during_append_leaves_earlier_episodes_untouched(store, monkeypatch, call, error):
     kept = {i: made_up_episode(k) for k in range(2) for i in [store.append(made_up_episode(k))]}
-    for after in (0, 1, 3, 10, 24):
+    for after in (0, 1, 3, 10):
         fail_after(monkeypatch, call, after, error)
         try:
             with pytest.raises(LfdError, match=rf"could not be saved.*{error.strerror}.*earlier demos are untouched"):
-                for k in range(30):  # so that the count is reached at last
+                for k in range(12):  # so that the count is reached at last
                     kept[store.append(made_up_episode(10 + k))] = made_up_episode(10 + k)
         finally:
             monkeypatch.undo()
@@ -313,7 +313,7 @@ def test_a_damaged_episode_is_named_and_the_others_are_read(store: DemoStore):
     chunk.write_bytes(data)
     again = DemoStore.open(store.path)
     assert same(again[good], made_up_episode(0))
-    with pytest.raises(LfdError, match=f"demo {bad}: 'action' .*lfd data verify"):
+    with pytest.raises(LfdError, match=rf"demo {bad}: 'action/c.0.0' does not .*lfd data verify"):
         again[bad]
 
 

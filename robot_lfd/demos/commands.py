@@ -1,0 +1,166 @@
+"""`lfd data info | verify | repair | import | export`: what a dataset holds, its health, and the way in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from robot_lfd.config import DataImportConfig, DataInfoConfig, DataRepairConfig, DataVerifyConfig
+from robot_lfd.demos.repair import repair as repair_store
+from robot_lfd.demos.stats import dataset_stats, episode_stats
+from robot_lfd.demos.store import DemoStore, EpisodeInfo
+from robot_lfd.demos.verify import verify as verify_store
+from robot_lfd.errors import LfdError
+
+SHOWN = 30  # episodes in a table; --json has them all
+
+
+@contextmanager
+def progress(words: str, total: int) -> Iterator[Callable[[], None]]:
+    """Gives a function to call after each of `total` pieces; the bar is on stderr."""
+    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.update(task, advance=1)
+
+
+def info(config: DataInfoConfig) -> dict[str, Any]:
+    """`lfd data info`: what a dataset holds; damaged episodes are named and left out."""
+    store = DemoStore.open(config.dataset)
+    ids = store.ids()
+    infos, damaged = _healthy(store, ids)
+    with progress("reading", len(infos)) as tick:
+        features = {p: dict(f) for p, f in store.spec.features.items()}
+        if not damaged:
+            for path, stats in dataset_stats(store, [i.id for i in infos], tick=tick).items():
+                features[path]["stats"] = stats
+    result = {
+        "dataset": str(config.dataset),
+        "env": store.spec.env_id,
+        "env_kwargs": store.spec.env_kwargs,
+        "control_hz": store.spec.control_hz,
+        "versions": store.spec.versions,
+        **episode_stats(infos, store.spec.control_hz),
+        "deleted": len(store.ids(deleted=True)) - len(ids),
+        "damaged": damaged,
+        "size_bytes": _size(config.dataset),
+        "features": features,
+        "demos": [{k: v for k, v in asdict(i).items() if k != "attributes"} for i in infos],
+    }
+    _print_info(result)
+    return result
+
+
+def _healthy(store: DemoStore, ids: list[str]) -> tuple[list[EpisodeInfo], list[str]]:
+    infos, damaged = [], []
+    for episode_id in ids:
+        try:
+            infos.append(store.info(episode_id))
+            store.arrays(episode_id, [p for p in store.spec.features if not p.startswith("images/")])
+        except LfdError:
+            damaged.append(episode_id)
+    return [i for i in infos if i.id not in damaged], damaged
+
+
+def _size(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def _print_info(result: dict[str, Any]) -> None:
+    console = Console()
+    console.print(f"[bold]{escape(result['dataset'])}[/]  {escape(result['env'])}  {result['control_hz']:g} Hz")
+    rate = "" if result["success_rate"] is None else f" ({result['success_rate']:.0%})"
+    deleted = f", {result['deleted']} deleted" if result["deleted"] else ""
+    console.print(
+        f"{result['episodes']} demos{deleted}, {result['successes']} solved{rate}, {result['steps']:,} steps, "
+        f"{result['duration_s'] / 60:.1f} min, {result['size_bytes'] / 1e6:.1f} MB"
+    )
+    if result["damaged"]:
+        names = ", ".join(result["damaged"][:5])
+        console.print(f"[red]{len(result['damaged'])} damaged: {names}; see: lfd data verify[/]")
+    demos = Table("demo", "steps", "seconds", "solved", "operator", "device", "split", "tags", "note")
+    for demo in result["demos"][:SHOWN]:
+        cells = [demo["id"], str(demo["length"]), f"{demo['length'] / result['control_hz']:.1f}"]
+        cells += ["yes" if demo["success"] else "no", demo["operator"], demo["device"], demo["split"]]
+        demos.add_row(*map(escape, [*cells, " ".join(demo["tags"]), demo["note"]]))
+    console.print(demos)
+    if len(result["demos"]) > SHOWN:
+        console.print(f"... and {len(result['demos']) - SHOWN} more; --json lists them all")
+    _print_features(console, result["features"])
+
+
+def _print_features(console: Console, features: dict[str, Any]) -> None:
+    table = Table("array", "shape", "type", "unit", "min", "mean", "max", "std")
+    for path, feature in features.items():
+        stats = feature.get("stats", {})
+        unit = feature.get("unit", "")
+        cells = [path, str(feature["shape"]), feature["dtype"], unit if isinstance(unit, str) else " ".join(unit)]
+        table.add_row(*map(escape, [*cells, *(_short(stats.get(k)) for k in ("min", "mean", "max", "std"))]))
+    console.print(table)
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, list):
+        return f"{value:.3g}"
+    return " ".join(_short(v) for v in value[:4]) + (" ..." if len(value) > 4 else "")
+
+
+def verify(config: DataVerifyConfig) -> dict[str, Any]:
+    """`lfd data verify`: every file, checksum, shape and number; exit code 1 where something is wrong."""
+    store = DemoStore.open(config.dataset)
+    with progress("checking", len(store.ids(deleted=True))) as tick:
+        findings = verify_store(store, replay=config.replay, tick=tick)
+    console = Console()
+    for problem in findings.problems:
+        console.print(f"[red]{escape(problem['where'])}[/]: {escape(problem['what'])}")
+    for note in findings.notes:
+        console.print(f"note: {escape(note)}")
+    bad = len(findings.damaged)
+    words = f"{findings.checked - bad} of {findings.checked} demos are as they were recorded"
+    console.print(words + (" and re-simulate exactly" if config.replay and not bad else ""))
+    return {"dataset": str(config.dataset), "ok": not findings.problems, **asdict(findings)}
+
+
+def repair(config: DataRepairConfig) -> dict[str, Any]:
+    """`lfd data repair`: builds interrupted episodes again and clears what a crash left."""
+    store = DemoStore.open(config.dataset)
+    with progress("rebuilding", len(list((config.dataset / "journal").glob("*.jsonl")))) as tick:
+        done = repair_store(store, tick=tick)
+    console = Console()
+    for row in done.rebuilt:
+        start = "" if row["exact_start"] else "; its start differs: another simulator version?"
+        solved = "solved" if row["success"] else "not solved"
+        console.print(f"rebuilt demo {row['id']}: {row['steps']} steps, {solved}{start}")
+    for episode_id in done.published:
+        console.print(f"demo {episode_id} was complete and is in the dataset now")
+    for name in done.mended:
+        console.print(f"mended {escape(name)}")
+    for failure in done.failed:
+        console.print(f"[red]not repaired[/]: {escape(failure)}")
+    if done.cleared:
+        console.print(f"cleared {done.cleared} leftover(s)")
+    if not (done.rebuilt or done.published or done.mended or done.failed or done.cleared):
+        console.print("nothing to repair")
+    return {"dataset": str(config.dataset), "ok": not done.failed, **asdict(done)}
+
+
+def import_demos(config: DataImportConfig) -> dict[str, Any]:
+    """`lfd data import`: reads another tool's demos into a dataset."""
+    from robot_lfd.demos.convert.detect import detect_format, importer
+
+    if not config.source.exists():
+        raise LfdError(f"no such file: '{config.source}'")
+    found = detect_format(config.source) if config.format == "auto" else config.format
+    options = {"cameras": config.cameras, "size_px": config.size_px, "max_demos": config.max_demos}
+    result = importer(found)(config.source, config.out, **options)
+    return {"source": str(config.source), "format": found, "out": str(config.out), **result}
