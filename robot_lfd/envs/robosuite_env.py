@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 
+from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.registry import ROBOSUITE_TASKS
-from robot_lfd.envs.robosuite_world import RobosuiteWorld  # first: it quietens robosuite's log
+from robot_lfd.envs.robosuite_arms import check_known, controller_config, make_robosuite
+from robot_lfd.envs.robosuite_features import RobosuiteFeatures
+from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
 
-import robosuite  # isort: skip
-from robosuite.controllers import load_composite_controller_config, load_part_controller_config  # isort: skip
-from robosuite.controllers.composite.composite_controller_factory import (  # isort: skip
-    refactor_composite_controller_config,
-)
-from robosuite.robots import ROBOT_CLASS_MAPPING  # isort: skip
-
-from robot_lfd.envs.mujoco_pictures import Pictures
-from robot_lfd.envs.robosuite_features import RobosuiteFeatures
-
-# robosuite 1.5.2 cannot build its JOINT_VELOCITY controller, and IK_POSE takes no actions in [-1, 1]
-CONTROLLERS = ("OSC_POSE", "OSC_POSITION", "JOINT_POSITION", "JOINT_TORQUE")
 PHYSICS_HZ = 500
 _POSE = ("dx", "dy", "dz", "drx", "dry", "drz")
 _JOINT_UNITS = {"JOINT_POSITION": "rad", "JOINT_TORQUE": "Nm"}
@@ -79,8 +68,7 @@ class RobosuiteEnv(gym.Env):
         gripper: str = "default",
         task_options: dict[str, Any] | None = None,
     ) -> None:
-        _check_known("robosuite task", task, ROBOSUITE_TASKS)
-        _check_known("robot", robots, _arms())
+        check_known("robosuite task", task, ROBOSUITE_TASKS)
         self._substeps = round(PHYSICS_HZ / control_hz) if control_hz > 0 else 0
         if self._substeps < 1 or abs(self._substeps * control_hz - PHYSICS_HZ) > 1e-6:
             raise LfdError(f"control_hz is {control_hz}, expected a divisor of {PHYSICS_HZ} such as 10, 20, 25 or 50")
@@ -89,7 +77,7 @@ class RobosuiteEnv(gym.Env):
         options = {"gripper_types": gripper, **(task_options or {})}
         if task == "Wipe" and gripper == "default":
             del options["gripper_types"]  # it has its own and takes no other
-        self._env = _make(task, robots, _controller_config(robots, controller), self.control_hz, options)
+        self._env = make_robosuite(task, robots, controller_config(robots, controller), self.control_hz, options)
         self._world = RobosuiteWorld(self._env)
         self._pictures = Pictures()
         self._compiled = -1
@@ -120,7 +108,10 @@ class RobosuiteEnv(gym.Env):
         else:
             moves, units = list(_POSE[: arm.control_dim]), ["m", "m", "m", "rad", "rad", "rad"][: arm.control_dim]
         fingers = ["gripper"] if grip == 1 else [f"gripper{i + 1}" for i in range(grip)]
-        scale = np.broadcast_to((np.asarray(arm.output_max) - arm.output_min) / 2.0, (arm.control_dim,))
+        reach = np.atleast_1d((np.asarray(arm.output_max) - arm.output_min) / 2.0)
+        if len(reach) not in (1, arm.control_dim):
+            raise LfdError(f"controller {arm.name}: output_max has {len(reach)} numbers, expected {arm.control_dim}")
+        scale = np.broadcast_to(reach, (arm.control_dim,))
         self.action_names, self.action_units = (*moves, *fingers), (*units, *["1"] * grip)
         self.action_scale = np.concatenate([scale, np.ones(grip)]).astype(np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(low),), np.float32)
@@ -196,48 +187,7 @@ class RobosuiteEnv(gym.Env):
         sim = self._env.sim
         return self._pictures.draw(sim.model._model, sim.data._data, camera, height_px, width_px)
 
-
-def _arms() -> list[str]:
-    """Returns the names of robosuite's fixed-base arms, those with one hand."""
-    return [name for name, cls in ROBOT_CLASS_MAPPING.items() if cls.__name__ == "FixedBaseRobot" and name != "Baxter"]
-
-
-def _check_known(what: str, name: str, known: Iterable[str]) -> None:
-    if name in known:
-        return
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"near matches: {', '.join(near)}" if near else f"there are: {', '.join(sorted(known))}"
-    raise LfdError(f"unknown {what} '{name}'; {hint}")
-
-
-def _controller_config(robot: str, controller: str | dict[str, Any] | None) -> dict[str, Any]:
-    """Returns robosuite's composite controller settings for what the user named."""
-    if controller is None:
-        return load_composite_controller_config(robot=robot)  # type: ignore[return-value]
-    given: dict[str, Any] = {"type": controller} if isinstance(controller, str) else controller
-    if "type" not in given:
-        raise LfdError(f"controller settings have no 'type'; expected one of: {', '.join(CONTROLLERS)}")
-    if "body_parts" in given:
-        return given
-    _check_known("controller", given["type"], CONTROLLERS)
-    usual: Any = load_part_controller_config(default_controller=given["type"])
-    return refactor_composite_controller_config({**usual, **given}, robot, ["right"])  # type: ignore[return-value]
-
-
-def _make(task: str, robot: str, config: dict, control_hz: float, options: dict[str, Any]) -> Any:
-    settings = {
-        "robots": robot,
-        "controller_configs": config,
-        "control_freq": control_hz,
-        "has_renderer": False,
-        "has_offscreen_renderer": False,
-        "use_camera_obs": False,
-        "renderer": "mujoco",  # the other one opens a window at reset
-        "reward_shaping": True,
-        "ignore_done": True,
-        **options,
-    }
-    try:
-        return robosuite.make(task, **settings)
-    except (TypeError, ValueError, KeyError, AssertionError, NotImplementedError, AttributeError) as error:
-        raise LfdError(f"robosuite cannot build {task} with {robot}: {error}") from error
+    def camera_rotation(self, camera: str) -> np.ndarray:
+        """Returns how a camera looks now, (3, 3): its right, up and backward directions as columns, in the world."""
+        sim = self._env.sim
+        return np.array(sim.data._data.cam_xmat[sim.model.camera_name2id(camera)]).reshape(3, 3)

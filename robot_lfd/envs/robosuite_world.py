@@ -114,10 +114,7 @@ class RobosuiteWorld:
 
     def text(self) -> str:
         """Returns the world as MJCF: meshes by path from the robosuite package, placed bodies in a custom element."""
-        if not self._placement:
-            return self._xml
-        data = html.escape(json.dumps(self._placement, sort_keys=True))
-        return self._xml.removesuffix("</mujoco>") + _PLACEMENT.format(data)
+        return with_placement(self._xml, self._placement)
 
     def begin(self, state: np.ndarray) -> None:
         """Starts the episode at `state` (S,), [time, qpos, qvel], with fresh controllers and counters.
@@ -165,6 +162,15 @@ class RobosuiteWorld:
         numbers = env.nut_to_id if hasattr(env, "nuts") else env.object_to_id
         number = next(i for kind, i in numbers.items() if kind.lower() in env.obj_to_use.lower())
         setattr(env, "nut_id" if hasattr(env, "nuts") else "object_id", number)
+
+
+def with_placement(text: str, placement: dict[str, list[float]]) -> str:
+    """Returns a world's text with fixed bodies at the poses [position 3, quaternion wxyz 4] instead of its own."""
+    plain = _PLACEMENT_RE.sub("", text)
+    if not placement:
+        return plain
+    data = html.escape(json.dumps(placement, sort_keys=True))
+    return plain.removesuffix("</mujoco>") + _PLACEMENT.format(data)
 
 
 def _poses(model: mujoco.MjModel) -> np.ndarray:

@@ -176,7 +176,7 @@ def test_pictures_are_upright_and_of_any_size():
     assert len(red[0]) > 4 and 55 < red[0].mean() < 75  # and the red cube lies on it
     big = env.unwrapped.render_camera("frontview", 700, 900)
     assert big.shape == (700, 900, 3) and big.std() > 10
-    with pytest.raises(LfdError, match="unknown camera 'nose'.*agentview"):
+    with pytest.raises(LfdError, match=r"unknown camera 'nose'.*agentview"):
         env.unwrapped.render_camera("nose", 10, 10)
     env.close()
 
@@ -200,7 +200,7 @@ def test_a_wrong_keyword_is_told_plainly(keywords, message):
 def test_a_world_of_another_task_is_refused():
     env = make_env("robosuite/Lift-v0")
     state = env.reset(seed=0) and env.unwrapped.sim_state()
-    with pytest.raises(LfdError, match="expected \\(32,\\)"):
+    with pytest.raises(LfdError, match=r"expected \(32,\)"):
         env.reset(options={"sim_state": state[:-1]})
     with pytest.raises(LfdError, match="no world of this task"):
         env.reset(options={"sim_state": state, "model": "<mujoco><asset/><worldbody/></mujoco>"})
