@@ -211,13 +211,10 @@ def test_a_fixed_object_stands_where_it_stood_and_the_robot_where_it_stands_now(
 
 
 def test_joints_are_matched_by_name_not_by_place():
-    joints = '<body name="{0}"><joint name="{0}" /></body>'
-    two = "<mujoco><worldbody>" + joints + "{1}</worldbody></mujoco>"
-    ours = two.format("robot0_a", joints.format("gripper0_right_f"))
-    theirs = two.format("gripper0_f", joints.format("robot0_a"))
-    world = world_of(theirs, np.array([0.0, 1, 2, 3, 4]), World(ours))
+    joint = '<body name="{0}"><joint name="{0}" /></body>'.format
+    world_with = "<mujoco><worldbody>{}</worldbody></mujoco>".format
+    ours = World(world_with(joint("robot0_a") + joint("gripper0_right_f")))
+    world = world_of(world_with(joint("gripper0_f") + joint("robot0_a")), np.array([0.0, 1, 2, 3, 4]), ours)
     assert list(world.first_state) == [0, 2, 1, 4, 3]
-    with pytest.raises(LfdError, match="other joints.*gripper0_right_f"):
-        world_of(
-            joints.format("robot0_a").join(("<mujoco><worldbody>", "</worldbody></mujoco>")), np.zeros(3), World(ours)
-        )
+    with pytest.raises(LfdError, match=r"other joints.*gripper0_right_f"):
+        world_of(world_with(joint("robot0_a")), np.zeros(3), ours)
