@@ -1,0 +1,124 @@
+"""Clips: a video and a still of each episode, from stored pictures or re-simulated, kept in the dataset's cache."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robot_lfd.demos.episode import Episode
+from robot_lfd.errors import LfdError
+from robot_lfd.replay import first_difference, replay_env, replay_episode
+from robot_lfd.video import encode_mp4
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from robot_lfd.demos.store import DemoStore
+
+QUALITY = 26  # x264: a 10 s episode of 256 px takes about 40 kB
+STILL_PX = 256
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The film of a whole episode, T + 1 pictures at the control rate, before any trim.
+
+    Attributes:
+        mp4: H.264; empty where there are no pictures to be had.
+        still: the last picture as a JPEG; empty like `mp4`.
+        camera: whose pictures.
+        note: where they come from, or why there are none, in plain words; "" for stored pictures.
+    """
+
+    mp4: bytes
+    still: bytes
+    camera: str
+    note: str
+
+
+class ClipMaker:
+    """Makes the clips of a dataset; the simulator is started when the first one needs it.
+
+    Args:
+        camera: stored pictures of it, else re-simulated ones; without it the first stored camera, else the main one.
+        size_px: of re-simulated pictures.
+    """
+
+    def __init__(self, store: DemoStore, camera: str | None, size_px: int) -> None:
+        self.store, self.camera, self.size_px = store, camera, size_px
+        self._stack = ExitStack()
+        self._env: gym.Env | None = None
+
+    def __enter__(self) -> ClipMaker:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def clip(self, episode_id: str) -> Clip:
+        """Returns the clip of an episode, from the cache where it was made before."""
+        folder = self.store.path / "cache" / "review" / f"{self.camera or 'main'}-{self.size_px}"
+        kept = _read(folder, episode_id)
+        if kept is None:
+            kept = self._make(self.store.recorded(episode_id))
+            _keep(folder, episode_id, kept)
+        return kept
+
+    def _make(self, episode: Episode) -> Clip:
+        stored = [c.removeprefix("images/") for c in episode.obs if c.startswith("images/")]
+        camera = self.camera or (stored[0] if stored else None)
+        if camera in stored:
+            return self._encode(episode.obs[f"images/{camera}"], str(camera), "")
+        try:
+            again, frames = replay_episode(self._simulator(), episode, camera=camera, size_px=self.size_px)
+        except LfdError as error:
+            return Clip(b"", b"", camera or "", f"no pictures: {error}")
+        assert frames is not None
+        difference = first_difference(episode, again)
+        note = f"re-simulated, but {difference}" if difference else "re-simulated, equal to the recording"
+        return self._encode(frames, camera or "main", note)
+
+    def _simulator(self) -> gym.Env:
+        if self._env is None:
+            self._env = self._stack.enter_context(replay_env(self.store.spec))
+        return self._env
+
+    def _encode(self, frames: np.ndarray, camera: str, note: str) -> Clip:
+        return Clip(encode_mp4(frames, self.store.spec.control_hz, quality=QUALITY), _still(frames[-1]), camera, note)
+
+
+def _still(picture: np.ndarray) -> bytes:
+    import cv2
+
+    size = (STILL_PX, round(STILL_PX * picture.shape[0] / picture.shape[1]))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if picture.shape[1] > STILL_PX else picture
+    return cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes()
+
+
+def _read(folder: Path, episode_id: str) -> Clip | None:
+    try:
+        about = json.loads((folder / f"{episode_id}.json").read_text())
+        mp4, still = ((folder / f"{episode_id}.{kind}").read_bytes() for kind in ("mp4", "jpg"))
+    except (OSError, ValueError):
+        return None
+    return Clip(mp4, still, about["camera"], about["note"])
+
+
+def _keep(folder: Path, episode_id: str, clip: Clip) -> None:
+    if not clip.mp4:
+        return  # what is missing may be installed tomorrow
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{episode_id}.mp4").write_bytes(clip.mp4)
+        (folder / f"{episode_id}.jpg").write_bytes(clip.still)
+        part = folder / f"{episode_id}.json.part"
+        part.write_text(json.dumps({"camera": clip.camera, "note": clip.note}))
+        part.replace(folder / f"{episode_id}.json")  # last: it says that the others are whole
+    except OSError:
+        return  # a cache on a read-only or full disk is no reason to show nothing

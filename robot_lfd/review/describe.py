@@ -1,0 +1,158 @@
+"""What the page says of a dataset and of its episodes, as plain JSON-able data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robot_lfd.demos.episode import Episode
+from robot_lfd.evaluate import wilson_interval
+
+if TYPE_CHECKING:
+    from robot_lfd.demos.spec import DatasetSpec
+    from robot_lfd.demos.store import DemoStore
+
+FIRST = (  # observations shown before the reader chooses others
+    "object_rel", "target_rel", "object_height", "gripper_width", "eef_height", "eef_pos", "state",
+)  # fmt: skip
+CHOSEN = 3
+LATE_SHARE = 0.5  # of a control period: what `Pace` counts as late
+
+
+def dataset_summary(store: DemoStore, rows: list[dict[str, Any]], hidden: int) -> dict[str, Any]:
+    """Returns the head of the page. `hidden`: episodes that the dataset has beyond the rows shown."""
+    spec = store.spec
+    solved = sum(r["success"] for r in rows)
+    return {
+        "name": store.path.resolve().name,
+        "env": spec.env_id,
+        "env_kwargs": spec.env_kwargs,
+        "control_hz": spec.control_hz,
+        "episodes": len(rows),
+        "hidden": hidden,
+        "solved": solved,
+        "interval": list(wilson_interval(solved, len(rows))) if rows else None,
+        "steps": sum(r["length"] for r in rows),
+        "versions": spec.versions,
+    }
+
+
+def episode_row(store: DemoStore, episode_id: str, episode: Episode, number: int) -> dict[str, Any]:
+    """Returns what the grid and the facts of an episode show; labels and trim are applied."""
+    info = store.info(episode_id)
+    late_ms = lateness_ms(episode)
+    period_ms = 1000.0 / store.spec.control_hz
+    meta = episode.meta
+    return {
+        "id": episode_id,
+        "number": number,
+        "length": len(episode),
+        "seconds": _short(len(episode) / store.spec.control_hz),
+        "success": bool(episode.success),
+        "verdict": "relabelled" if info.attributes.get("success") != episode.success else "",
+        "terminated": bool(episode.terminated),
+        "truncated": bool(episode.truncated),
+        "return": _short(float(episode.reward.sum())),
+        "interventions": int(episode.intervention.sum()),
+        "late": int((late_ms > LATE_SHARE * period_ms).sum()),
+        "late_worst_ms": _short(float(late_ms.max())),
+        "achieved_hz": achieved_hz(episode),
+        "trim": list(info.trim) if info.trim else None,
+        "seed": info.seed,
+        "operator": info.operator,
+        "device": info.device,
+        "recorded_at": info.recorded_at,
+        "note": info.note,
+        "tags": list(info.tags),
+        "split": info.split,
+        "policy": meta.get("policy"),
+        "stop_reason": meta.get("stop_reason"),
+        "settings": meta.get("device_settings"),
+    }
+
+
+def lateness_ms(episode: Episode) -> np.ndarray:
+    """Returns by how much each step began after it was due, (T,) milliseconds."""
+    return 1000.0 * (episode.time[:, 1] - episode.time[:, 0])
+
+
+def achieved_hz(episode: Episode) -> float | None:
+    """Returns the steps per second between the first and the last step; None for a single one."""
+    actual = episode.time[:, 1]
+    span = float(actual[-1] - actual[0])
+    return _short((len(actual) - 1) / span) if len(actual) > 1 and span > 0 else None
+
+
+def charts(episode: Episode, spec: DatasetSpec) -> list[dict[str, Any]]:
+    """Returns the episode's curves: groups of lines with one unit each; `shown` ones are drawn at first.
+
+    Lines of T values belong to steps, those of T + 1 values to the observations between them.
+    """
+    feature = spec.features.get("action", {})
+    groups = [_action_chart(episode, feature)]
+    groups.append(_chart("reward", "per step", [("reward", episode.reward)], shown=True))
+    keys = [k for k in episode.obs if not k.startswith("images/")]
+    chosen = [k for k in FIRST if k in keys][:CHOSEN] or keys[:1]
+    for key in [*chosen, *(k for k in sorted(keys) if k not in chosen)]:
+        about = spec.features.get(f"obs/{key}", {})
+        groups.append(_chart(key, str(about.get("unit", "")), _lines(key, episode.obs[key], about), key in chosen))
+    late = _chart("lateness", "ms after due", [("late by", lateness_ms(episode))], shown=True)
+    late["limit"] = _short(1000.0 * LATE_SHARE / spec.control_hz)
+    return [*groups, late]
+
+
+def _action_chart(episode: Episode, feature: dict[str, Any]) -> dict[str, Any]:
+    columns = episode.action.reshape(len(episode), -1)
+    names = feature.get("names") or [f"a{i}" for i in range(columns.shape[1])]
+    chart = _chart("action", "share of full", [(n, columns[:, i]) for i, n in enumerate(names)], shown=True)
+    scale, units = feature.get("scale"), feature.get("unit")
+    if scale and isinstance(units, list):
+        chart["scale"] = [f"1.0 is {s:g} {u} a step" if u != "1" else "" for s, u in zip(scale, units, strict=True)]
+    chart["range"] = [-1, 1] if episode.action.dtype.kind == "f" else None
+    return chart
+
+
+def _lines(key: str, array: np.ndarray, about: dict[str, Any]) -> list[tuple[str, np.ndarray]]:
+    columns = array.reshape(len(array), -1).astype(np.float64)
+    names = about.get("names")
+    if columns.shape[1] == 1:
+        return [(key, columns[:, 0])]
+    fitting = names if names and len(names) == columns.shape[1] else [str(i) for i in range(columns.shape[1])]
+    return [(str(n), columns[:, i]) for i, n in enumerate(fitting)]
+
+
+def _chart(name: str, unit: str, lines: list[tuple[str, np.ndarray]], shown: bool) -> dict[str, Any]:
+    unit = "" if unit == "1" else unit
+    drawn = [{"name": n, "values": [_short(float(v)) for v in values]} for n, values in lines]
+    return {"name": name, "unit": unit, "lines": drawn, "shown": shown}
+
+
+def _short(value: float) -> float | None:
+    """Returns four digits of a number: as many as a curve can show; None for NaN."""
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
+
+def belief_charts(policy: Any, episode: Episode) -> list[dict[str, Any]]:
+    """Returns what a policy believes along an episode: Q(s, a), V(s), the recovered reward; how far its action is away.
+
+    The recovered reward is r = Q(s, a) - gamma V(s') (Garg et al. 2021, section 4: the inverse soft Bellman operator);
+    the last step has none where the episode truly ended. Nothing for a policy without a critic.
+    """
+    T = len(episode)
+    obs = [{k: v[t] for k, v in episode.obs.items()} for t in range(T + 1)]
+    policy.reset()
+    own = np.array([np.ravel(policy.act(obs[t])) for t in range(T)])
+    gap = np.linalg.norm(own - episode.action.reshape(T, -1), axis=1)
+    found = [_chart("disagreement", "distance to the policy's action", [("|a - policy(s)|", gap)], shown=True)]
+    if not (hasattr(policy, "q") and hasattr(policy, "value")):
+        return found
+    q = np.array([float(policy.q(obs[t], episode.action[t])) for t in range(T)])
+    v = np.array([float(policy.value(o)) for o in obs])
+    beliefs = [_chart("value", "soft return", [("Q(s, a)", q), ("V(s)", v)], shown=True)]
+    if (gamma := getattr(policy, "gamma", None)) is not None:
+        reward = q - float(gamma) * v[1:]
+        if episode.terminated:
+            reward[-1] = np.nan
+        beliefs.append(_chart("recovered reward", "Q(s, a) - γ V(s')", [("r", reward)], shown=True))
+    return [*beliefs, *found]

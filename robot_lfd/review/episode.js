@@ -1,0 +1,186 @@
+// One episode: video in step with curves, scrubbed by mouse and keyboard.
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const picked = new Map(); // chart name -> shown or not, kept from one episode to the next
+let leave = () => {};
+
+async function drawEpisode(source, index) {
+  leave();
+  const e = source.episodes[index], T = e.length, hz = source.datasets[e.dataset].control_hz;
+  const charts = await source.charts(index);
+  const views = [];
+  const player = makePlayer(T, hz, e.trim ? e.trim[0] : 0, () => show());
+  const controls = transport(player, T, hz, e);
+  const screen = el("div", { class: "screen" });
+  const plots = el("div", { class: "plots" });
+  const page = el("div", { class: "wide" }, titleBar(source, e),
+    el("div", { class: "episode" },
+      el("div", { class: "left" }, screen, controls.root, keysLine(), facts(source, e)),
+      el("div", { class: "right" }, chooser(charts, fill), plots)));
+  document.getElementById("main").replaceChildren(page);
+
+  function show() {
+    for (const view of views) view.show(player.frame);
+    controls.show();
+  }
+  function redraw() {
+    const bands = runs(e.by_hand);
+    for (const view of views) view.draw(bands);
+    show();
+  }
+  function fill() {
+    views.length = 0;
+    for (const chart of charts) {
+      if (isShown(chart)) views.push(chartView(chart, T, hz, (frame) => player.go(frame)));
+    }
+    plots.replaceChildren(ruler(T, hz), ...views.map((view) => view.root));
+    redraw();
+  }
+  fill();
+  const onKey = (event) => pressKey(event, player, source, index);
+  addEventListener("resize", redraw);
+  document.addEventListener("themechange", redraw);
+  document.addEventListener("keydown", onKey);
+  leave = () => {
+    player.pause();
+    removeEventListener("resize", redraw);
+    document.removeEventListener("themechange", redraw);
+    document.removeEventListener("keydown", onKey);
+    leave = () => {};
+  };
+  await showVideo(source, e, screen, player);
+}
+
+function leaveEpisode() {
+  leave();
+}
+
+async function showVideo(source, e, screen, player) {
+  const url = await source.clip(e.index);
+  if (!url) {
+    screen.replaceChildren(el("div", { class: "none" }, e.pictures || "no pictures"));
+    return;
+  }
+  const video = el("video", { src: url, muted: true, playsinline: true, preload: "auto", "aria-label": `Video of episode ${e.number}`, onclick: () => player.toggle() });
+  video.muted = true;
+  screen.replaceChildren(video);
+  player.attach(video);
+}
+
+function titleBar(source, e) {
+  const step = (by, name) => {
+    const to = e.index + by;
+    return source.episodes[to] ? el("a", { class: "button", href: "#e" + to }, name) : el("button", { disabled: true }, name);
+  };
+  return el("div", { class: "bar" },
+    el("a", { class: "button", href: "#" }, "← All episodes"),
+    el("h1", { tabindex: "-1", id: "episode-title" }, `Episode ${e.number}`),
+    verdict(e.success),
+    e.verdict && el("span", { class: "pill plain" }, "label set by hand"),
+    e.interventions > 0 && el("span", { class: "pill hand" }, e.interventions + " steps by hand"),
+    e.stop_reason && el("span", { class: "pill bad" }, "stopped: " + e.stop_reason),
+    el("div", { class: "push" }, step(-1, "‹ Previous"), step(1, "Next ›")));
+}
+
+function transport(player, T, hz, e) {
+  const play = el("button", { type: "button", class: "play", onclick: () => player.toggle() });
+  const speed = el("select", { "aria-label": "Speed", onchange: (event) => player.setSpeed(Number(event.target.value)) },
+    SPEEDS.map((s) => el("option", { value: s, selected: s === 1 }, s + "×")));
+  const time = el("div", { class: "time num" });
+  const done = el("div", { class: "done" }), knob = el("div", { class: "knob" });
+  const hands = runs(e.by_hand).map(([from, to]) => el("div", { class: "hand", style: { left: (100 * from) / T + "%", width: (100 * (to - from)) / T + "%" } }));
+  const lates = e.late_steps.map((k) => el("div", { class: "late", style: { left: (100 * k) / T + "%" } }));
+  const track = el("div", { class: "track", role: "slider", tabindex: "0", "aria-label": "Time", "aria-valuemin": 0, "aria-valuemax": T },
+    el("div", { class: "rail" }, hands, done), lates, knob);
+  const pick = (event) => {
+    const box = track.getBoundingClientRect();
+    player.go(Math.round(((event.clientX - box.left) / box.width) * T));
+  };
+  track.addEventListener("pointerdown", (event) => { track.setPointerCapture(event.pointerId); pick(event); });
+  track.addEventListener("pointermove", (event) => { if (track.hasPointerCapture(event.pointerId)) pick(event); });
+  const jump = (by, name, title) => el("button", { type: "button", title, "aria-label": title, onclick: () => (player.pause(), player.go(player.frame + by)) }, name);
+  const root = el("div", {}, track, el("div", { class: "transport" }, jump(-1, "‹", "One step back"), play, jump(1, "›", "One step on"), speed, time));
+  return {
+    root,
+    show() {
+      const share = (100 * player.frame) / T + "%", seconds = (player.frame / hz).toFixed(2);
+      play.textContent = player.playing ? "❚❚ Pause" : "▶ Play";
+      done.style.width = knob.style.left = share;
+      time.replaceChildren(el("b", {}, `${seconds} / ${(T / hz).toFixed(2)} s`), `step ${player.frame} of ${T}`);
+      track.setAttribute("aria-valuenow", player.frame);
+      track.setAttribute("aria-valuetext", `${seconds} seconds, step ${player.frame} of ${T}`);
+    },
+  };
+}
+
+function runs(flags) {
+  const found = [];
+  flags.forEach((flag, k) => {
+    if (flag && k && flags[k - 1]) found[found.length - 1][1] = k + 1;
+    else if (flag) found.push([k, k + 1]);
+  });
+  return found;
+}
+
+function keysLine() {
+  const key = (name) => el("kbd", {}, name);
+  return el("p", { class: "keys" }, key("Space"), " play  ", key("←"), key("→"), " step, with ", key("Shift"), " ten  ", key("Home"), key("End"), " ends  ", key("PgUp"), key("PgDn"), " episode  ", key("Esc"), " all");
+}
+
+function pressKey(event, player, source, index) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=search], textarea, select")) return;
+  const by = event.shiftKey ? 10 : 1;
+  const scrub = (frame) => (player.pause(), player.go(frame));
+  const goTo = (to) => source.episodes[to] && (location.hash = "#e" + to);
+  const does = {
+    " ": () => event.target.matches("button, a") || player.toggle(),
+    ArrowLeft: () => scrub(player.frame - by),
+    ArrowRight: () => scrub(player.frame + by),
+    Home: () => scrub(0),
+    End: () => scrub(Infinity),
+    PageUp: () => goTo(index - 1),
+    PageDown: () => goTo(index + 1),
+    Escape: () => (location.hash = "#"),
+  }[event.key];
+  if (!does) return;
+  if (does() !== true) event.preventDefault();
+}
+
+function isShown(chart) {
+  return picked.has(chart.name) ? picked.get(chart.name) : chart.shown;
+}
+
+function chooser(charts, redraw) {
+  const chips = charts.map((chart) => {
+    const input = el("input", { type: "checkbox", checked: isShown(chart), onchange: (event) => (picked.set(chart.name, event.target.checked), redraw()) });
+    return el("label", {}, input, el("span", { class: "chip" }, chart.name));
+  });
+  return el("div", { class: "choose", role: "group", "aria-label": "Curves" }, chips);
+}
+
+function facts(source, e) {
+  const policy = e.policy && [e.policy.run, e.policy.algo, e.policy.step !== undefined && "step " + e.policy.step].filter(Boolean).join(", ");
+  const ended = e.terminated ? "the task was over" : e.truncated ? "cut by a limit" : "stopped by the operator";
+  const rows = [
+    ["Result", (e.success ? "solved" : "not solved") + (e.verdict ? ", label set by hand" : "") + "; " + ended],
+    ["Length", `${e.length} steps, ${clock(e.seconds)}`],
+    ["Return", digits(e.return)],
+    ["Rate", e.achieved_hz && `${e.achieved_hz.toFixed(2)} Hz; ${e.late} late, worst ${digits(e.late_worst_ms)} ms`],
+    ["By hand", e.interventions > 0 && `${e.interventions} of ${e.length} steps`],
+    ["Stopped", e.stop_reason],
+    ["Operator", e.operator],
+    ["Device", e.device],
+    ["Policy", policy],
+    ["Seed", e.seed !== null && e.seed],
+    ["Recorded", day(e.recorded_at)],
+    ["Note", e.note],
+    ["Tags", e.tags.join(", ")],
+    ["Split", e.split],
+    ["Trim", e.trim && `steps ${e.trim[0]} to ${e.trim[1]} of the recording`],
+    ["Pictures", e.pictures],
+    ["Dataset", source.datasets.length > 1 && source.datasets[e.dataset].name],
+    ["Id", e.id],
+  ];
+  const kept = rows.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
+  return el("dl", { class: "facts num" }, kept.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+}

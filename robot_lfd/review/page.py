@@ -1,0 +1,185 @@
+"""`lfd review`: one self-contained page about datasets, to look at or to send to somebody."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import robot_lfd
+from robot_lfd.config import ReviewConfig
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.errors import LfdError
+from robot_lfd.review.clips import Clip, ClipMaker
+from robot_lfd.review.describe import (
+    LATE_SHARE,
+    belief_charts,
+    charts,
+    dataset_summary,
+    episode_row,
+    lateness_ms,
+)
+
+SCRIPTS = ("source.js", "dom.js", "theme.js", "grid.js", "charts.js", "player.js", "episode.js", "main.js")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Everything that the page shows of one episode."""
+
+    row: dict[str, Any]
+    charts: list[dict[str, Any]]
+    clip: Clip
+
+
+def episode_sheet(store: DemoStore, maker: ClipMaker, episode_id: str, number: int, policy: Any = None) -> Sheet:
+    """Returns the row, the curves and the clip of an episode."""
+    episode = store[episode_id]
+    clip = maker.clip(episode_id)
+    row = episode_row(store, episode_id, episode, number)
+    late = lateness_ms(episode) > LATE_SHARE * 1000.0 / store.spec.control_hz
+    row["late_steps"] = [int(k) for k in late.nonzero()[0]]
+    row["by_hand"] = [int(x) for x in episode.intervention] if episode.intervention.any() else []
+    row["pictures"] = clip.note
+    beliefs = belief_charts(policy, episode) if policy is not None else []
+    return Sheet(row, [*beliefs, *charts(episode, store.spec)], clip)
+
+
+def write_page(
+    path: Path,
+    stores: Iterable[DemoStore],
+    *,
+    camera: str | None = None,
+    size_px: int = 256,
+    max_episodes: int = 50,
+    policy: Any = None,
+    on_episode: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Writes datasets as one HTML file that needs nothing else; returns how many episodes and bytes it holds.
+
+    Raises:
+        LfdError: there is no episode to show.
+    """
+    summaries: list[dict[str, Any]] = []
+    sheets: list[Sheet] = []
+    for store in stores:
+        ids = store.ids()
+        kept = ids[: max(0, max_episodes - len(sheets))]
+        with ClipMaker(store, camera, size_px) as maker:
+            mine = []
+            for number, episode_id in enumerate(kept, 1):
+                mine.append(episode_sheet(store, maker, episode_id, number, policy))
+                mine[-1].row["dataset"] = len(summaries)
+                on_episode()
+        summaries.append(dataset_summary(store, [s.row for s in mine], len(ids) - len(kept)))
+        sheets += mine
+    if not sheets:
+        raise LfdError("there is no episode to review; record some with: lfd record")
+    text = page_text(summaries, sheets)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(text.encode("utf-8", "replace"))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return {"episodes": len(sheets), "bytes": path.stat().st_size}
+
+
+def page_text(summaries: list[dict[str, Any]], sheets: list[Sheet]) -> str:
+    """Returns the page: markup, style, script and all data in one text."""
+    names = ", ".join(s["name"] for s in summaries)
+    made = f"Made by lfd {robot_lfd.__version__}: lfd review. The page loads nothing from anywhere."
+    data = {"datasets": summaries, "episodes": [s.row for s in sheets], "made": made}
+    blocks = [_block("data", json_text(data)), *(b for i, s in enumerate(sheets) for b in _blocks(i, s))]
+    return fill_template(f"{names} · lfd review", "\n".join(blocks))
+
+
+def fill_template(title: str, data: str) -> str:
+    """Returns the template with style, script and a policy that lets the browser load or run nothing else."""
+    style, script = _asset("page.css"), "\n".join(_asset(name) for name in SCRIPTS)
+    rules = (
+        f"default-src 'none'; img-src data: blob:; media-src blob:; style-src 'unsafe-inline'; "
+        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
+    parts = {
+        "<!--POLICY-->": policy,
+        "<!--TITLE-->": html.escape(title),
+        "/*STYLE*/": style,
+        "<!--DATA-->": data,
+        "/*SCRIPT*/": script,
+    }
+    return "".join(parts.get(piece, piece) for piece in _pieces(_asset("page.html"), list(parts)))
+
+
+def _pieces(text: str, marks: list[str]) -> Iterator[str]:
+    """Yields the template cut at its marks, so that nothing filled in is looked through again."""
+    for mark in marks:
+        before, text = text.split(mark)
+        yield before
+        yield mark
+    yield text
+
+
+def _digest(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _asset(name: str) -> str:
+    return resources.files("robot_lfd.review").joinpath(name).read_text(encoding="utf-8")
+
+
+def json_text(data: Any) -> str:
+    """Returns JSON that no HTML parser takes for markup, whatever the texts in it hold."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _blocks(index: int, sheet: Sheet) -> Iterator[str]:
+    yield _block(f"charts-{index}", json_text(sheet.charts))
+    if sheet.clip.mp4:
+        yield _block(f"still-{index}", base64.b64encode(sheet.clip.still).decode(), "text/plain")
+        yield _block(f"clip-{index}", base64.b64encode(sheet.clip.mp4).decode(), "text/plain")
+
+
+def _block(name: str, text: str, kind: str = "application/json") -> str:
+    return f'<script type="{kind}" id="{name}">{text}</script>'
+
+
+def run(config: ReviewConfig) -> dict[str, Any]:
+    """`lfd review`: writes the page to a file, or serves it on this machine."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not config.datasets:
+        raise LfdError("no dataset was named; for example: lfd review demos/lift")
+    stores = [DemoStore.open(path) for path in config.datasets]
+    policy = robot_lfd.load_policy(config.policy) if config.policy else None
+    if config.export is None:
+        raise LfdError("name a file for the page: --export FILE.html")
+    total = min(config.max_episodes, sum(len(s) for s in stores))
+    columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        found = write_page(
+            config.export,
+            stores,
+            camera=config.camera,
+            size_px=config.size_px,
+            max_episodes=config.max_episodes,
+            policy=policy,
+            on_episode=lambda: progress.update(task, advance=1),
+        )
+    megabytes = found["bytes"] / 1e6
+    Console().print(f"{found['episodes']} episodes in {config.export}, {megabytes:.1f} MB", markup=False)
+    return {"export": str(config.export), **found}

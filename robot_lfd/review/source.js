@@ -1,0 +1,38 @@
+"use strict";
+// Where the page's data come from: blocks of this very file. Nothing is fetched from anywhere.
+
+function block(id) {
+  const found = document.getElementById(id);
+  return found ? found.textContent : null;
+}
+
+function embeddedSource() {
+  const data = JSON.parse(block("data"));
+  const clips = new Map();
+  return {
+    datasets: data.datasets,
+    episodes: data.episodes,
+    made: data.made,
+    async charts(index) {
+      return JSON.parse(block("charts-" + index));
+    },
+    async clip(index) {
+      if (!clips.has(index)) {
+        const text = block("clip-" + index);
+        clips.set(index, text ? URL.createObjectURL(new Blob([bytes(text)], { type: "video/mp4" })) : null);
+      }
+      return clips.get(index);
+    },
+    still(index) {
+      const text = block("still-" + index);
+      return text ? "data:image/jpeg;base64," + text : null;
+    },
+  };
+}
+
+function bytes(base64) {
+  const text = atob(base64);
+  const found = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) found[i] = text.charCodeAt(i);
+  return found;
+}
