@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -26,6 +26,7 @@ from robot_lfd.envs.contract import ArmEnv, arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.progress import ProgressStage
+from robot_lfd.rollout import Pace
 from robot_lfd.session import Kept, Rules, Session
 from teleop.device import Device, TeleopError
 from teleop.human import HumanPolicy
@@ -34,11 +35,15 @@ ROOM_BYTES = 200_000_000  # free space without which nothing begins
 PATIENCE_S = 120.0  # a person's time limit per episode; the environment's own is for policies
 
 
-def run(config: RecordConfig) -> dict[str, Any]:
-    """Records episodes into a dataset and returns what became of them."""
+def run(config: RecordConfig, make_pace: Callable[[float], Pace] = Pace) -> dict[str, Any]:
+    """Records episodes into a dataset and returns what became of them.
+
+    Args:
+        make_pace: control rate -> the clock that the session lives by.
+    """
     _check(config)
     with ExitStack() as stack:
-        session = _session(config, stack)
+        session = _session(config, stack, make_pace)
         session.run(_offered_back(config, session, stack))
     return _report(config, session)
 
@@ -52,7 +57,7 @@ def _check(config: RecordConfig) -> None:
         raise LfdError(f"disk full: {free / 1e6:.0f} MB free at '{place}', expected {ROOM_BYTES / 1e6:.0f} MB or more")
 
 
-def _session(config: RecordConfig, stack: ExitStack) -> Session:
+def _session(config: RecordConfig, stack: ExitStack, make_pace: Callable[[float], Pace]) -> Session:
     env, kwargs = _environment(config)
     stack.callback(env.close)
     arm, spec = arm_of(env), make_spec(config.env, env, kwargs)
@@ -62,6 +67,7 @@ def _session(config: RecordConfig, stack: ExitStack) -> Session:
         DemoStore.open_or_create(config.out, spec)
     window = _open_window(config, stack) if _wants_window(config) else None
     device = _device(config)
+    stack.callback(getattr(device, "close", lambda: None))
     store = DemoStore.open_or_create(config.out, spec)
     journal = stack.enter_context(store.journal(operator=config.operator, device=device.name))
     tape = Tape(env, on_reset=journal.begin, on_step=journal.step)
@@ -71,7 +77,7 @@ def _session(config: RecordConfig, stack: ExitStack) -> Session:
     )  # fmt: skip
     stage = _screen(config, window, spec, arm, store) if window else ProgressStage(config.episodes)
     stack.callback(stage.close)
-    return Session(tape, policy, store, journal, _seeds(config, store), stage, _rules(config, arm, device))
+    return Session(tape, policy, store, journal, _seeds(config, store), stage, _rules(config, arm, device), make_pace)
 
 
 def _environment(config: RecordConfig) -> tuple[gym.Env, dict[str, Any]]:

@@ -15,6 +15,7 @@ SHORT = {
     "success": "solved", "failure": "failed", "lock_x": "lock x", "lock_y": "lock y", "lock_z": "lock z",
     "lock_rotation": "lock r", "takeover": "take", "grip": "gripper",
 }  # fmt: skip
+WORLD = {"forward": "x +", "back": "x -", "left": "y +", "right": "y -", "up": "z +", "down": "z -"}
 CAPS = {
     "escape": "Esc", "tab": "Tab", "capslock": "Caps", "lshift": "Shift", "rshift": "Shift", "lctrl": "Ctrl",
     "rctrl": "Ctrl", "return": "Enter", "backspace": "Back", "space": "Space", "minus": "-", "equals": "=",
@@ -40,8 +41,10 @@ def input_label(name: str) -> str:
     return CAPS.get(name) or PAD_CAPS.get(name) or (name.upper() if len(name) == 1 else name.capitalize())
 
 
-def short(function: str) -> str:
-    """Returns a word for a function that fits on a key."""
+def short(function: str, frame: str = "camera") -> str:
+    """Returns a word for a function that fits on a key: seen from the camera, or along an axis of another frame."""
+    if frame != "camera" and function in WORLD:
+        return WORLD[function]
     return SHORT.get(function, function.replace("_", " "))
 
 
@@ -61,25 +64,25 @@ def _draw_keyboard(canvas: Canvas, model: ViewModel, x: float, y: float, w: floa
     for i, row in enumerate(ROWS):
         left = x
         for name, width in row:
-            _draw_key(canvas, bound.get(name), name, left, y + i * height, width * unit, height, model.does)
+            _draw_key(canvas, bound.get(name), name, left, y + i * height, width * unit, height, model)
             left += width * unit
     if extras:
-        words = "   ".join(f"{input_label(c.input)}: {short(c.function)}" for c in extras)
+        words = "   ".join(f"{input_label(c.input)}: {short(c.function, model.frame)}" for c in extras)
         canvas.text(words, x, y + h - 10, 11, DIM, width=w)
 
 
 def _draw_key(
-    canvas: Canvas, control: Control | None, name: str, x: float, y: float, w: float, h: float, does: Mapping[str, str]
+    canvas: Canvas, control: Control | None, name: str, x: float, y: float, w: float, h: float, model: ViewModel
 ) -> None:
     gap = 1.5
     if control is None:
         canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, BACK, radius=4)
         return
-    active = bool(does.get(control.function))
+    active = bool(model.does.get(control.function))
     fill, ink, cap = _key_colours(control.value > 0.5, active)
     canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, fill, radius=4, line=LINE if active else None)
     canvas.text(input_label(name), x + 5, y + h * 0.30, 11, cap, bold=True, width=w - 8)
-    canvas.text(short(control.function), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 4)
+    canvas.text(short(control.function, model.frame), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 4)
 
 
 def _key_colours(pressed: bool, active: bool) -> tuple[Colour, Colour, Colour]:
@@ -94,13 +97,13 @@ def _draw_pad(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h:
     sticks = _sticks(values)
     radius = 46.0
     for i, (name, axes) in enumerate(sticks[:2]):
-        _draw_stick(canvas, name, axes, values, x + w * (0.27 + 0.46 * i), y + radius + 16, radius, model.does)
+        _draw_stick(canvas, name, axes, values, x + w * (0.27 + 0.46 * i), y + radius + 16, radius, model)
     on_sticks = {half for _, axes in sticks[:2] for axis in axes for half in (f"{axis}-", f"{axis}+")}
     chips = [c for c in model.controls if c.input not in on_sticks]
     columns, top = 4, y + 2 * radius + 40
     width, height = w / columns, min(27.0, (y + h - top) / max(1, -(-len(chips) // columns)))
     for i, control in enumerate(chips):
-        _draw_chip(canvas, control, x + (i % columns) * width, top + (i // columns) * height, width, height, model.does)
+        _draw_chip(canvas, control, x + (i % columns) * width, top + (i // columns) * height, width, height, model)
 
 
 def _sticks(values: Mapping[str, Control]) -> list[tuple[str, tuple[str, str]]]:
@@ -111,7 +114,7 @@ def _sticks(values: Mapping[str, Control]) -> list[tuple[str, tuple[str, str]]]:
 
 def _draw_stick(
     canvas: Canvas, name: str, axes: tuple[str, str], values: Mapping[str, Control], x: float, y: float, radius: float,
-    does: Mapping[str, str],
+    model: ViewModel,
 ) -> None:  # fmt: skip
     halves = [values.get(f"{axis}{side}") for axis in axes for side in "-+"]
     left, right, up, down = (c.value if c else 0.0 for c in halves)
@@ -123,18 +126,16 @@ def _draw_stick(
     places.append((x, y + radius + 10, "middle"))
     for control, (at_x, at_y, align) in zip(halves, places, strict=True):
         if control:
-            ink = FAINT if not does.get(control.function) else SKY if control.value > 0.0 else TEXT
-            canvas.text(short(control.function), at_x, at_y, 12, ink, align=align)
+            ink = FAINT if not model.does.get(control.function) else SKY if control.value > 0.0 else TEXT
+            canvas.text(short(control.function, model.frame), at_x, at_y, 12, ink, align=align)
     canvas.text(name, x - radius - 6, y - radius - 2, 10, FAINT, align="right")
 
 
-def _draw_chip(
-    canvas: Canvas, control: Control, x: float, y: float, w: float, h: float, does: Mapping[str, str]
-) -> None:
-    active = bool(does.get(control.function))
+def _draw_chip(canvas: Canvas, control: Control, x: float, y: float, w: float, h: float, model: ViewModel) -> None:
+    active = bool(model.does.get(control.function))
     fill, ink, cap = _key_colours(control.value > 0.5, active)
     canvas.box(x + 2, y + 2, w - 4, h - 4, fill, radius=4, line=LINE if active else None)
     if 0.0 < control.value <= 0.5:
         canvas.box(x + 2, y + h - 6, (w - 4) * control.value, 3, ORANGE, radius=1)
     label = canvas.text(input_label(control.input), x + 8, y + h / 2, 11, cap, bold=True, width=w * 0.42)
-    canvas.text(short(control.function), x + 14 + label, y + h / 2, 11, ink, width=w - 24 - label)
+    canvas.text(short(control.function, model.frame), x + 14 + label, y + h / 2, 11, ink, width=w - 24 - label)

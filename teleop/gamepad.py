@@ -49,6 +49,10 @@ class Pad(Protocol):
         """Returns the button that an event says was pressed, if it is one of this pad."""
         ...
 
+    def close(self) -> None:
+        """Gives the pad back to SDL: an object that lives on could close the next pad in its place."""
+        ...
+
 
 class MappedPad:
     """A pad that SDL has a mapping for: inputs have the names of an Xbox pad, whatever the maker."""
@@ -67,6 +71,9 @@ class MappedPad:
     def pressed(self, event: Any) -> str | None:
         mine = event.type == pygame.CONTROLLERBUTTONDOWN and event.instance_id == self.instance_id
         return MAPPED_BUTTONS[event.button] if mine and event.button < len(MAPPED_BUTTONS) else None
+
+    def close(self) -> None:
+        self._pad.quit()
 
 
 class GenericPad:
@@ -98,6 +105,9 @@ class GenericPad:
     def pressed(self, event: Any) -> str | None:
         mine = event.type == pygame.JOYBUTTONDOWN and event.instance_id == self.instance_id
         return f"button{event.button}" if mine else None
+
+    def close(self) -> None:
+        self._pad.quit()
 
 
 class GamepadDevice:
@@ -132,9 +142,19 @@ class GamepadDevice:
         self._take(pads[0])
 
     def _take(self, index: int) -> None:
-        pad: Pad = MappedPad(index) if sdl_controller.is_controller(index) else GenericPad(index)
-        self.bindings = _pad_bindings(self._table, self._source, pad)
+        pad = open_pad(index)
+        try:
+            self.bindings = _pad_bindings(self._table, self._source, pad)
+        except TeleopError:
+            pad.close()
+            raise
         self._pad, self._previous = pad, {}
+
+    def close(self) -> None:
+        """Lets go of the pad."""
+        if self._pad is not None:
+            self._pad.close()
+        self._pad = None
 
     @property
     def title(self) -> str:
@@ -159,7 +179,7 @@ class GamepadDevice:
         if self._pad is None and event.type == pygame.JOYDEVICEADDED:
             self._take(event.device_index)
         elif self._pad and event.type == pygame.JOYDEVICEREMOVED and event.instance_id == self._pad.instance_id:
-            self._pad = None
+            self.close()
         return self._pad.pressed(event) if self._pad else None
 
     def _crossings(self, values: dict[str, float]) -> list[str]:
@@ -221,7 +241,7 @@ def make_curve(table: Mapping[str, Any], source: str) -> Curve:
     limits = {"deadzone": 0.9, "expo": 1.0, "trigger_deadzone": 0.9}
     for name, limit in limits.items():
         value = table.get(name)
-        if not isinstance(value, (int, float)) or not 0.0 <= value <= limit:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= limit:
             raise TeleopError(f"{source}: {name} is {value!r}, expected a number from 0 to {limit}")
     return Curve(**{name: float(table[name]) for name in limits})
 

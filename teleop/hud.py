@@ -58,7 +58,8 @@ HELP = (
     ("Driving", ("forward", "back", "left", "right", "up", "down", "roll_left", "roll_right", "pitch_up", "pitch_down",
                  "turn_left", "turn_right", "close", "open", "grip", "slow", "clutch")),
     ("Session", ("start", "keep", "discard", "undo", "pause", "success", "failure", "retry", "note", "quit")),
-    ("View and speed", ("speed_up", "speed_down", "frame", "lock_x", "lock_y", "lock_z", "lock_rotation", "mute", "help")),
+    ("View and speed", ("speed_up", "speed_down", "frame", "lock_x", "lock_y", "lock_z", "lock_rotation", "mute",
+                        "help")),
 )  # fmt: skip
 EXPLAINED = {
     "forward": "away from you", "back": "towards you", "left": "left", "right": "right", "up": "up", "down": "down",

@@ -14,7 +14,7 @@ SPEEDS_M = (0.03, 0.06, 0.12, 0.20, 0.30)  # m/s of a key held, one per speed le
 SPEEDS_RAD = (0.15, 0.3, 0.6, 1.0, 1.5)  # rad/s
 RAMP_S = 0.15  # from rest to full speed, and back
 OPEN_WIDTH_M = 0.06  # a gripper wider than this counts as open when it is told to change for the first time
-NAMES = {"dx": 0, "dy": 1, "dz": 2, "drx": 3, "dry": 4, "drz": 5, "gripper": 6}
+NAMES = {"dx": 0, "dy": 1, "dz": 2, "drx": 3, "dry": 4, "drz": 5}
 LOCKS = {
     Event.LOCK_X: ("x", (0,)),
     Event.LOCK_Y: ("y", (1,)),
@@ -74,7 +74,7 @@ class HumanPolicy:
         self.axes = _axis_of(action_names)  # (A,) which of AXES drives each dimension
         scale = np.asarray(action_scale, np.float64)
         known = np.array(
-            [u in ("m", "rad") and n != "gripper" for n, u in zip(action_names, action_units, strict=True)]
+            [u in ("m", "rad") and not n.startswith("gripper") for n, u in zip(action_names, action_units, strict=True)]
         )
         self._limit = np.where(known, scale * control_hz, 1.0)  # (A,) what an action of 1.0 is, per second
         self._known = known
@@ -192,7 +192,7 @@ class HumanPolicy:
 def _axis_of(action_names: Sequence[str]) -> list[int]:
     """Returns the index in AXES that drives each action dimension."""
     spare = iter(range(6))
-    return [NAMES[n] if n in NAMES else next(spare, 5) for n in action_names]
+    return [6 if n.startswith("gripper") else NAMES[n] if n in NAMES else next(spare, 5) for n in action_names]
 
 
 def _world(obs: dict[str, np.ndarray]) -> np.ndarray:

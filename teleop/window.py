@@ -16,6 +16,7 @@ from teleop.device import TeleopError
 from teleop.view import ViewModel
 
 SMALLEST = (640, 400)
+UNSEEN = ("offscreen", "dummy", "evdev")
 
 
 class Window:
@@ -38,6 +39,9 @@ class Window:
             pygame.display.set_mode(size or _fitting_size(), pygame.RESIZABLE)
         except pygame.error as error:
             raise TeleopError(_no_display(str(error))) from error
+        if pygame.display.get_driver() in UNSEEN and not os.environ.get("SDL_VIDEODRIVER"):
+            pygame.display.quit()  # SDL falls back to a window that nobody sees
+            raise TeleopError(_no_display(f"the display '{os.environ.get('DISPLAY', '')}' does not answer"))
         pygame.key.set_repeat()  # off: a key held is one press
         self.closed = False  # the person pressed the window's own close button
 
