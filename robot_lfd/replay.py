@@ -189,9 +189,11 @@ def _progress(total: int) -> Iterator[Any]:
 def _print_rows(rows: list[dict[str, Any]], config: ReplayConfig) -> None:
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("episode", "steps", "recorded", "again", *(["check"] if config.check else []))
+    table = Table(
+        Column("episode", overflow="fold"), "steps", "recorded", "again", *(["check"] if config.check else [])
+    )
     for row in rows:
         cells = [row["demo"], str(row["length"]), _verdict(row["success"])]
         if "skipped" in row:

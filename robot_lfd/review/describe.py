@@ -136,23 +136,20 @@ def _short(value: float) -> float | None:
 def belief_charts(policy: Any, episode: Episode) -> list[dict[str, Any]]:
     """Returns what a policy believes along an episode: Q(s, a), V(s), the recovered reward; how far its action is away.
 
-    The recovered reward is r = Q(s, a) - gamma V(s') (Garg et al. 2021, section 4: the inverse soft Bellman operator);
-    the last step has none where the episode truly ended. Nothing for a policy without a critic.
+    The recovered reward is r = Q(s, a) - gamma V(s'), as the policy tells it. A policy without a critic (behaviour
+    cloning) has an opinion on the action alone.
     """
     T = len(episode)
-    obs = [{k: v[t] for k, v in episode.obs.items()} for t in range(T + 1)]
-    policy.reset()
-    own = np.array([np.ravel(policy.act(obs[t])) for t in range(T)])
-    gap = np.linalg.norm(own - episode.action.reshape(T, -1), axis=1)
+    before, after = ({k: v[rows] for k, v in episode.obs.items()} for rows in (slice(0, T), slice(1, T + 1)))
+    action = episode.action.reshape(T, -1)
+    own = np.array([policy.act({k: v[t] for k, v in before.items()}) for t in range(T)]).reshape(T, -1)
+    gap = np.linalg.norm(own - action, axis=1)
     found = [_chart("disagreement", "distance to the policy's action", [("|a - policy(s)|", gap)], shown=True)]
-    if not (hasattr(policy, "q") and hasattr(policy, "value")):
+    if not getattr(policy, "has_critic", False):
         return found
-    q = np.array([float(policy.q(obs[t], episode.action[t])) for t in range(T)])
-    v = np.array([float(policy.value(o)) for o in obs])
-    beliefs = [_chart("value", "soft return", [("Q(s, a)", q), ("V(s)", v)], shown=True)]
-    if (gamma := getattr(policy, "gamma", None)) is not None:
-        reward = q - float(gamma) * v[1:]
-        if episode.terminated:
-            reward[-1] = np.nan
-        beliefs.append(_chart("recovered reward", "Q(s, a) - γ V(s')", [("r", reward)], shown=True))
-    return [*beliefs, *found]
+    ends = np.zeros(T, bool)
+    ends[-1] = episode.terminated
+    values = [("Q(s, a)", policy.q(before, action)), ("V(s)", policy.value(before))]
+    reward = policy.recovered_reward(before, action, after, ends)
+    beliefs = [_chart("value", "soft return", values, shown=True)]
+    return [*beliefs, _chart("recovered reward", "Q(s, a) - γ V(s')", [("r", reward)], shown=True), *found]

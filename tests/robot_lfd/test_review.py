@@ -209,23 +209,28 @@ def test_clips_are_made_once_and_kept_in_the_cache(store, monkeypatch):
     assert len(DemoStore.open(store.path)) == 3  # the cache is no part of the dataset
 
 
+class Critic(Chase):
+    """V is the target's x, Q its y plus the action's x; an absorbing value of 7."""
+
+    has_critic = True
+
+    def q(self, obs, action):
+        return obs["target_rel"][:, 1] + action[:, 0]
+
+    def value(self, obs):
+        return obs["target_rel"][:, 0]
+
+    def recovered_reward(self, obs, action, next_obs, terminated):
+        return self.q(obs, action) - 0.9 * np.where(terminated, 7.0, self.value(next_obs))
+
+
 def test_a_policy_shows_its_value_its_recovered_reward_and_its_disagreement(store):
-    class Critic(Chase):
-        gamma = 0.9
-
-        def value(self, obs):
-            return float(obs["target_rel"][0])
-
-        def q(self, obs, action):
-            return float(obs["target_rel"][1] + action[0])
-
     episode = store[store.ids()[0]]
     found = {c["name"]: [line["values"] for line in c["lines"]] for c in belief_charts(Critic(0.5), episode)}
     x, y = episode.obs["target_rel"][:, 0], episode.obs["target_rel"][:, 1]
     q = y[:-1] + episode.action[:, 0]
-    assert np.allclose(found["value"][0], q, rtol=1e-3, atol=1e-6) and np.allclose(found["value"][1], x, rtol=1e-3)
-    reward = found["recovered reward"][0]
-    assert reward[-1] is None and np.allclose(reward[:-1], (q - 0.9 * x[1:])[:-1], rtol=1e-2, atol=1e-5)
+    assert np.allclose(found["value"], [q, x[:-1]], rtol=1e-3, atol=1e-6)
+    assert np.allclose(found["recovered reward"][0], q - 0.9 * np.append(x[1:-1], 7.0), rtol=1e-2, atol=1e-5)
     assert max(found["disagreement"][0]) < 1e-6
     assert [c["name"] for c in belief_charts(Chase(), episode)] == ["disagreement"]
 
