@@ -15,7 +15,9 @@ and takes a soft policy step against the same Q (Algorithm 1, steps 3 and 4). Wh
   the batch, expert and replay (the paper's Sec. 5.3 "value" estimate); the first states alone made Q diverge offline.
 - The chi2 regulariser covers both halves: it then is the chi2 divergence to the mixture of the two (Al-Hafez et al.
   2023, LS-IQ, Prop. A.1), which bounds every reward by 4 chi2_alpha and thereby every value: `value_bound`.
-- V(s') comes from a slowly moving target critic, without gradient: with ten demos the full gradient oscillates.
+- In the rewards V(s') comes from a slowly moving target critic, without gradient. In the middle term it must keep its
+  gradient: there V(s) and V(s') cancel along a path all but (1 - gamma). Without it, every V(s) is pushed down with
+  nothing to push back where the policy's own actions lie, Q sinks, and success falls from 90 % to 30 % (LOG.md).
 - Where the task itself ended, V(s') is the absorbing state's: see `absorbing_value`. Time limits keep their V(s').
 """
 
@@ -27,16 +29,18 @@ Terms = dict[str, torch.Tensor]
 
 
 def iq_loss(
-    q: torch.Tensor, value: torch.Tensor, next_value: torch.Tensor, is_expert: torch.Tensor,
-    *, gamma: float, chi2_alpha: float,
+    q: torch.Tensor, value: torch.Tensor, next_value: torch.Tensor, target_next_value: torch.Tensor,
+    is_expert: torch.Tensor, *, gamma: float, chi2_alpha: float,
 ) -> tuple[torch.Tensor, Terms]:  # fmt: skip
     """Returns -J(Q) averaged over the N critics, and its terms.
 
     Args:
-        q: Q(s, a), (N, B). value: V(s), (N, B). next_value: V(s'), (B,), absorbing states already put in.
+        q: Q(s, a), (N, B). value: V(s), (N, B).
+        next_value: V(s') of the critics being trained, (N, B), with gradient, for the middle term.
+        target_next_value: V(s') of the target critics, (B,), without gradient, for the rewards.
         is_expert: (B,) bool.
     """
-    reward = q - gamma * next_value  # (N, B)  Eq. 6
+    reward = q - gamma * target_next_value  # (N, B)  Eq. 6
     expert_reward = reward[:, is_expert].mean()
     value_gap = (value - gamma * next_value).mean()
     chi2 = reward.square().mean() / (4.0 * chi2_alpha)

@@ -14,7 +14,9 @@ from policies.behaviour_cloning import bc_loss
 from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor, move_towards
 
 Terms = dict[str, torch.Tensor]
-CriticLoss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, Terms]]
+CriticLoss = Callable[
+    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, Terms]
+]
 
 
 def actor_loss(
@@ -71,8 +73,12 @@ class SoftAgent:
 
     @torch.no_grad()
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
-        """Returns actions (B, A) for obs (B, D): a sample of the actor to explore, else the averaged actor's mean."""
-        return self.actor.sample(obs, self._noise(len(obs)))[0] if explore else self.ema_actor.best(obs)
+        """Returns actions (B, A) for obs (B, D): samples of the actor to explore, else of the averaged actor.
+
+        The policy that IQ-Learn finds is a distribution; its mean alone gets stuck where the demos pause (LOG.md).
+        """
+        actor = self.actor if explore else self.ema_actor
+        return actor.sample(obs, self._noise(len(obs)))[0]
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one critic step and one actor step (IQ-Learn, Algorithm 1)."""
@@ -91,20 +97,24 @@ class SoftAgent:
 
     def _critic_step(self, batch: Batch) -> Terms:
         rows, c = len(batch.obs), self.config
+        both = torch.cat([batch.obs, batch.next_obs])
         with torch.no_grad():
-            both = torch.cat([batch.obs, batch.next_obs])
-            action, log_prob, _ = self.actor.sample(both, self._noise(2 * rows))
-            next_q = self.target_critic(batch.next_obs, action[rows:]).mean(0)
-            next_value = next_q - c.temperature * log_prob[rows:]
-            next_value = torch.where(batch.terminated, self.absorbing_value, next_value)  # (B,)
-        twice = torch.cat([batch.obs, batch.obs]), torch.cat([batch.action, action[:rows]])
-        q, q_own = self.critic(*twice).split(rows, 1)  # (N, B) each, in one forward
-        value = q_own - c.temperature * log_prob[:rows]
-        loss, terms = self.critic_loss(q, value, next_value, batch.is_expert)
+            own, log_prob, _ = self.actor.sample(both, self._noise(2 * rows))
+            target_q = self.target_critic(batch.next_obs, own[rows:]).mean(0)
+        bonus = -c.temperature * log_prob  # (2 B,) the entropy's share of V
+        everything = torch.cat([batch.obs, both]), torch.cat([batch.action, own])
+        q, q_own, q_next = self.critic(*everything).split(rows, 1)  # (N, B) each, in one forward
+        next_value = self._end(batch, q_next + bonus[rows:])
+        target_next_value = self._end(batch, target_q + bonus[rows:])
+        loss, terms = self.critic_loss(q, q_own + bonus[:rows], next_value, target_next_value, batch.is_expert)
         _descend(self.critic_optimiser, loss)
         with torch.no_grad():
             terms["q_expert"], terms["q_replay"] = q[:, batch.is_expert].mean(), q[:, ~batch.is_expert].mean()
         return {"critic_loss": loss, **terms}
+
+    def _end(self, batch: Batch, next_value: torch.Tensor) -> torch.Tensor:
+        """Returns V(s') with the absorbing state's value where the task itself ended."""
+        return torch.where(batch.terminated, self.absorbing_value, next_value)
 
     def _actor_step(self, batch: Batch) -> Terms:
         c = self.config

@@ -29,7 +29,7 @@ class PolicySpec:
 
     Attributes:
         features: observation keys in the order in which they are put side by side; sizes: the width of each.
-        actions: how the policy acts when it is evaluated or deployed: "mean" or "sample".
+        stochastic: the policy acts by sampling, with the same noise in every episode; else by its mean.
     """
 
     algo: str
@@ -44,6 +44,7 @@ class PolicySpec:
     gamma: float
     temperature: float
     absorbing_value: float
+    stochastic: bool
     step: int = 0
     format_version: int = FORMAT_VERSION
 
@@ -124,7 +125,7 @@ def read_spec(checkpoint: Path) -> PolicySpec:
         raise LfdError(f"checkpoint '{checkpoint}' has format {found}, this lfd reads {FORMAT_VERSION}; update lfd")
     try:
         lists = {k: tuple(document.pop(k)) for k in ("features", "sizes", "hidden")}
-        return PolicySpec(**document, **lists)
+        return PolicySpec(**{**document, **lists})
     except (TypeError, KeyError) as error:
         raise LfdError(f"checkpoint '{checkpoint}': config.json is damaged: {error}") from error
 
@@ -171,14 +172,20 @@ class LearnedPolicy:
         except RuntimeError as error:
             raise LfdError(f"checkpoint '{path}': the weights do not fit config.json: {error}") from error
         self._noise = torch.Generator()
+        self.reset()
 
     def reset(self) -> None:
-        """Begins an episode; the policy has no memory."""
+        """Begins an episode: equal observations lead to equal actions again."""
+        self._noise.manual_seed(0)
 
     @torch.no_grad()
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the best action for one observation, float32 (A,)."""
-        return self._actor.best(self._features(obs))[0].numpy()
+        """Returns the action for one observation, float32 (A,)."""
+        rows = self._features(obs)
+        if not self.spec.stochastic:
+            return self._actor.best(rows)[0].numpy()
+        noise = torch.randn(len(rows), self.spec.action_size, generator=self._noise)
+        return self._actor.sample(rows, noise)[0][0].numpy()
 
     @torch.no_grad()
     def q(self, obs: dict[str, np.ndarray], action: np.ndarray) -> np.ndarray:
@@ -192,7 +199,7 @@ class LearnedPolicy:
     def value(self, obs: dict[str, np.ndarray], samples: int = 16) -> np.ndarray:
         """Returns V(s) = E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, (B,) for rows (B, ...)."""
         rows = self._features(obs).repeat_interleave(samples, 0)
-        noise = torch.randn(len(rows), self.spec.action_size, generator=self._noise.manual_seed(0))
+        noise = torch.randn(len(rows), self.spec.action_size, generator=torch.Generator().manual_seed(0))
         action, log_prob, _ = self._actor.sample(rows, noise)
         soft = self._critic(rows, action).mean(0) - self.spec.temperature * log_prob
         return soft.reshape(-1, samples).mean(1).numpy()

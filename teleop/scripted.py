@@ -48,7 +48,7 @@ class Plan(Protocol):
 class ReachPlan:
     """Go to the target and stay."""
 
-    routes = ("diagonal", "across first", "one by one")
+    routes: tuple[str, ...] = ("diagonal", "across first", "one by one")
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._miss = rng.normal(0.0, 0.002, 3)
@@ -61,7 +61,7 @@ class ReachPlan:
 class LiftPlan:
     """Hover, go down, close, lift; start over when the cube was missed."""
 
-    routes = ("diagonal", "across first", "one by one")
+    routes: tuple[str, ...] = ("diagonal", "across first", "one by one")
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._hover = rng.uniform(0.06, 0.12)
@@ -102,7 +102,7 @@ class LiftPlan:
 class PushPlan:
     """Push along one axis, go round, push along the other: what four arrow keys can do."""
 
-    routes = ("across first", "one by one")  # two keys at once drag the box aside (90 % success instead of 99)
+    routes: tuple[str, ...] = ("across first", "one by one")  # two keys at once drag the box aside (90 % success instead of 99)
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._first = int(rng.integers(2))

@@ -103,6 +103,7 @@ def _read(config: TrainConfig) -> tuple[FlatDemos, PolicySpec, Rows]:
         features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
         action_size=rows.action.shape[1], hidden=config.hidden, critics=config.critics, gamma=config.gamma,
         temperature=config.temperature, absorbing_value=absorbing.get(config.algo, 0.0),
+        stochastic=config.algo != "bc",
     )  # fmt: skip
     return demos, spec, rows
 
