@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -30,7 +30,7 @@ INSET_EVERY = 2  # the inset is drawn every other time
 
 
 class Mirror:
-    """The recorder's end. Only `states` waits for an answer; everything else returns at once.
+    """The recorder's end. `states` and `film` wait for an answer; everything else returns at once.
 
     Args:
         recipe: env_id, env_kwargs, max_episode_steps, views (camera names, main first; () draws nothing).
@@ -50,7 +50,7 @@ class Mirror:
         self.pictures: dict[str, np.ndarray] = {}
         self.error = ""
         self._drawn: deque[float] = deque(maxlen=60)
-        self._answers: queue.Queue[tuple[str, np.ndarray]] = queue.Queue()
+        self._answers: queue.Queue[tuple[dict[str, Any], np.ndarray]] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True, name="mirror reader")
         self._reader.start()
 
@@ -69,10 +69,33 @@ class Mirror:
         """Returns the mirror's own simulator states, (T + 1, S), once it has caught up; None if it cannot say."""
         self._tell("states", None)
         try:
-            what, states = self._answers.get(timeout=timeout_s)
+            header, states = self._answers.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        return states if what == "states" else None
+        return states if header["what"] == "states" else None
+
+    def film(
+        self, cameras: Sequence[str], size_px: int, tell: Callable[[float], None] = lambda share: None
+    ) -> dict[str, np.ndarray]:
+        """Returns every picture of the episode so far, (T + 1, size_px, size_px, 3) uint8 by camera.
+
+        Args:
+            tell: called with the share that is done.
+
+        Raises:
+            LfdError: the mirror has died.
+        """
+        self._tell("film", [list(cameras), size_px])
+        frames: dict[str, list[np.ndarray]] = {c: [] for c in cameras}
+        while True:
+            header, array = self._answers.get()
+            if header["what"] != "frame":
+                break
+            frames[header["camera"]].append(array)
+            tell(header["share"])
+        if header["what"] != "filmed":
+            raise LfdError(f"the pictures could not be drawn: {self.error}")
+        return {c: np.stack(pictures) for c, pictures in frames.items()}
 
     def close(self) -> None:
         """Ends the process."""
@@ -106,11 +129,11 @@ class Mirror:
         except (EOFError, OSError):
             self.error = self.error or "the picture process has ended; recording goes on without pictures"
         finally:
-            self._answers.put(("", np.empty(0)))  # nobody waits for ever
+            self._answers.put(({"what": ""}, np.empty(0)))  # nobody waits for ever
 
     def _receive(self, header: dict[str, Any], array: np.ndarray) -> None:
         if header["what"] != "picture":
-            self._answers.put((header["what"], array))
+            self._answers.put((header, array))
             return
         self.pictures = {**self.pictures, header["camera"]: array}
         if header["main"]:
@@ -140,6 +163,8 @@ class _World:
         self.env = make_env(recipe["env_id"], max_episode_steps=limit, **kwargs)
         self.arm = arm_of(self.env)
         self.recorded: list[np.ndarray] = []
+        self.start: dict[str, Any] = {}
+        self.actions: list[Any] = []
         self.size = SIZES_PX.index(256)
         self.turn, self.stale = 0, False
 
@@ -153,22 +178,41 @@ class _World:
             self.draw()
 
     def on_reset(self, data: dict[str, Any]) -> None:
-        state = np.array(data["sim_state"], np.float64)
-        self.env.reset(seed=data["seed"], options={"model": data["model"], "sim_state": state})
+        self.start, self.actions = data, []
+        self.begin()
         self.recorded = [self.arm.sim_state()]
         self.stale = True
         for action in data["actions"]:
             self.on_step(action)
 
     def on_step(self, data: Any) -> None:
-        discrete = not isinstance(data, list)
-        self.env.step(data if discrete else np.array(data, np.float32))
+        self.actions.append(data)
+        self.env.step(np.array(data, np.float32))
         self.recorded.append(self.arm.sim_state())
         self.stale = True
 
     def on_states(self, data: None) -> None:
         states = np.array(self.recorded, np.float64)
         self.send({"what": "states", "shape": states.shape}, states)
+
+    def begin(self) -> None:
+        state = np.array(self.start["sim_state"], np.float64)
+        self.env.reset(seed=self.start["seed"], options={"model": self.start["model"], "sim_state": state})
+
+    def on_film(self, data: tuple[list[str], int]) -> None:
+        """Lives through the episode once more and draws every instant of it."""
+        self.begin()
+        self.frames(*data, 0)
+        for i, action in enumerate(self.actions):
+            self.env.step(np.array(action, np.float32))
+            self.frames(*data, i + 1)
+        self.send({"what": "filmed", "shape": [0]}, np.empty(0))
+
+    def frames(self, cameras: list[str], size_px: int, index: int) -> None:
+        for camera in cameras:
+            picture = self.arm.render_camera(camera, size_px, size_px)
+            share = index / max(len(self.actions), 1)
+            self.send({"what": "frame", "camera": camera, "share": share, "shape": picture.shape}, picture)
 
     def draw(self) -> None:
         """Draws what is to be seen now, and learns from how long it took."""

@@ -45,6 +45,10 @@ class ProgressStage:
         """Returns None: nobody has tried."""
         return None
 
+    def film(self, episode: Episode) -> Episode:
+        """Returns the episode as it is: without a clock to keep, pictures are taken as it runs."""
+        return episode
+
     def close(self) -> None:
         """Takes the bar away."""
         self._progress.stop()

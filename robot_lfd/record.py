@@ -22,6 +22,7 @@ from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.demos.unfinished import unfinished_attempts
 from robot_lfd.driving_frames import driving_frames
+from robot_lfd.envs.cameras import CameraObservation
 from robot_lfd.envs.contract import ArmEnv, arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
@@ -58,9 +59,11 @@ def _check(config: RecordConfig) -> None:
 
 
 def _session(config: RecordConfig, stack: ExitStack, make_pace: Callable[[float], Pace]) -> Session:
-    env, kwargs = _environment(config)
+    kwargs = _keywords(config)
+    env = make_env(config.env, max_episode_steps=_time_limit(config), **kwargs)
     stack.callback(env.close)
-    arm, spec = arm_of(env), make_spec(config.env, env, kwargs)
+    filmed = CameraObservation(env, config.cameras, config.size_px) if config.cameras else env
+    arm, spec = arm_of(env), make_spec(config.env, filmed, kwargs)
     if not isinstance(env.action_space, gym.spaces.Box):
         raise LfdError(f"environment '{config.env}' has actions {env.action_space}, expected a Box: nothing to drive")
     if config.out.exists():  # before a window opens for nothing
@@ -70,7 +73,7 @@ def _session(config: RecordConfig, stack: ExitStack, make_pace: Callable[[float]
     stack.callback(getattr(device, "close", lambda: None))
     store = DemoStore.open_or_create(config.out, spec)
     journal = stack.enter_context(store.journal(operator=config.operator, device=device.name))
-    tape = Tape(env, on_reset=journal.begin, on_step=journal.step)
+    tape = Tape(env if window else filmed, on_reset=journal.begin, on_step=journal.step)
     policy = HumanPolicy(
         device, arm.action_names, arm.action_scale, arm.action_units, arm.control_hz, window.poll if window else tuple,
         frames=driving_frames(arm, env.observation_space) if window else None,
@@ -80,13 +83,9 @@ def _session(config: RecordConfig, stack: ExitStack, make_pace: Callable[[float]
     return Session(tape, policy, store, journal, _seeds(config, store), stage, _rules(config, arm, device), make_pace)
 
 
-def _environment(config: RecordConfig) -> tuple[gym.Env, dict[str, Any]]:
-    kwargs = parse_keywords(config.env_kwargs)
-    if config.control_hz is not None:
-        kwargs["control_hz"] = config.control_hz
-    limit = None if _unattended(config) else _time_limit(config)
-    env = make_env(config.env, cameras=config.cameras, size_px=config.size_px, max_episode_steps=limit, **kwargs)
-    return env, kwargs
+def _keywords(config: RecordConfig) -> dict[str, Any]:
+    rate = {} if config.control_hz is None else {"control_hz": config.control_hz}
+    return {**parse_keywords(config.env_kwargs), **rate}
 
 
 def parse_keywords(words: tuple[str, ...]) -> dict[str, Any]:
@@ -103,7 +102,10 @@ def parse_keywords(words: tuple[str, ...]) -> dict[str, Any]:
     return kwargs
 
 
-def _time_limit(config: RecordConfig) -> int:
+def _time_limit(config: RecordConfig) -> int | None:
+    """Returns a person's time limit in steps; None, the environment's own, for a script."""
+    if _unattended(config):
+        return None
     return round(PATIENCE_S * (config.control_hz if config.control_hz is not None else 20.0))
 
 
@@ -153,12 +155,16 @@ def _screen(config: RecordConfig, window: Any, spec: DatasetSpec, arm: ArmEnv, s
     from robot_lfd.mirror import Mirror
     from robot_lfd.screen import Screen
 
-    limit = None if _unattended(config) else _time_limit(config)
     views = _views(arm.camera_names)
-    recipe = {"env_id": config.env, "env_kwargs": spec.env_kwargs, "max_episode_steps": limit, "views": views}
+    recipe = {
+        "env_id": config.env,
+        "env_kwargs": spec.env_kwargs,
+        "max_episode_steps": _time_limit(config),
+        "views": views,
+    }
     mirror = Mirror(recipe)
     earlier = [v for i in store.ids() if (v := store.attributes(i).get("meta", {}).get("verdict"))]
-    return Screen(window, mirror, arm, config.out, config.env, earlier)
+    return Screen(window, mirror, config.out, config.env, config.cameras, config.size_px, earlier)
 
 
 def _views(cameras: tuple[str, ...]) -> list[str]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.tape import Tape
-from robot_lfd.envs.contract import ArmEnv
 from robot_lfd.mirror import Mirror
 from robot_lfd.rollout import Transition
 from robot_lfd.session import Session
@@ -29,13 +28,23 @@ class Screen:
     """Shows a session in a window.
 
     Args:
+        cameras, size_px: of the pictures that the dataset stores.
         earlier: verdicts of the dataset's episodes, as JSON.
     """
 
     def __init__(
-        self, window: Window, mirror: Mirror, arm: ArmEnv, dataset: Path, title: str, earlier: Sequence[dict[str, Any]]
+        self,
+        window: Window,
+        mirror: Mirror,
+        dataset: Path,
+        title: str,
+        cameras: Sequence[str],
+        size_px: int,
+        earlier: Sequence[dict[str, Any]],
     ) -> None:
-        self.window, self.mirror, self._arm = window, mirror, arm
+        self.window, self.mirror = window, mirror
+        self._cameras, self._size_px = tuple(cameras), size_px
+        self.filmed = math.nan  # share of the pictures drawn, while they are
         self._dataset, self._title = dataset, title
         self._earlier = list(earlier)
         self._drawn_at, self._draw_s = -math.inf, 0.0
@@ -60,6 +69,20 @@ class Screen:
         states = self.mirror.states()
         return None if states is None else bool(np.array_equal(states, episode.sim_state))
 
+    def film(self, episode: Episode) -> Episode:
+        """Returns the episode with its pictures, drawn by the mirror from a second life of it: none is ever missing."""
+        if not self._cameras:
+            return episode
+        self.filmed = 0.0
+        try:
+            pictures = self.mirror.film(self._cameras, self._size_px, self._tell_filmed)
+        finally:
+            self.filmed = math.nan
+        return episode.replace(obs={**episode.obs, **{f"images/{c}": p for c, p in pictures.items()}})
+
+    def _tell_filmed(self, share: float) -> None:
+        self.filmed = share
+
     def show(self, session: Session) -> None:
         """Draws, unless the last drawing took so long that this tick must go without: pictures yield, ticks do not."""
         now = time.perf_counter()
@@ -78,6 +101,7 @@ class Screen:
         recent = np.array(session.times[-round(STRIP_S * hz) :]).reshape(-1, 2)
         width = session.obs.get("gripper_width")
         self._judge(session)
+        message, kind = self._message(session)
         return ViewModel(
             state=session.state,
             title=self._title,
@@ -110,12 +134,19 @@ class Screen:
             facts=self._facts(session),
             verdict=self._lines(session),
             verdict_title=f"Episode {len(session.kept)} kept" if session.kept else "",
-            message=session.message or self.mirror.error,
-            message_kind=session.message_kind if session.message else "warn",
+            message=message,
+            message_kind=kind,
             countdown_s=session.countdown_s,
             help=session.help,
             muted=session.muted,
         )
+
+    def _message(self, session: Session) -> tuple[str, str]:
+        if not math.isnan(self.filmed):
+            return f"drawing the pictures of the episode: {self.filmed:.0%}", "info"
+        if session.message:
+            return session.message, session.message_kind
+        return self.mirror.error, "warn"
 
     def _judge(self, session: Session) -> None:
         if self._judged < len(session.kept):

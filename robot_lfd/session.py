@@ -48,6 +48,10 @@ class Stage(Protocol):
         """Returns whether an episode re-simulates exactly, None if nobody has tried. Called off the control loop."""
         ...
 
+    def film(self, episode: Episode) -> Episode:
+        """Returns the episode with the pictures that its dataset asks for. Called off the control loop."""
+        ...
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -374,7 +378,7 @@ class Saving(threading.Thread):
         try:
             episode = session.episode()
             verdict = judge(episode, session.rules.control_hz, session.stage.replays(episode))
-            episode = episode.replace(meta={**episode.meta, "verdict": verdict.to_json()})
+            episode = session.stage.film(episode.replace(meta={**episode.meta, "verdict": verdict.to_json()}))
             episode_id = session.store.append(episode)
         except (LfdError, OSError) as error:
             self.error = str(error)

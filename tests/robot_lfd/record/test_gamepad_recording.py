@@ -6,6 +6,8 @@ import pytest
 from robot_lfd import record
 from robot_lfd.config import RecordConfig
 from robot_lfd.demos.store import DemoStore
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from tests.robot_lfd.record.conftest import replays_exactly
 from tests.robot_lfd.record.person import Person, kept, tap, until, wait
@@ -102,3 +104,31 @@ def test_the_keyboard_can_end_a_session_driven_by_a_pad(pad, tmp_path):
 
     config = RecordConfig(env="pybullet/Reach-v0", out=tmp_path / "demos", device="gamepad")
     assert record.run(config, Person(script()).make_pace)["episodes"] == 0
+
+
+@pytest.mark.parametrize("env", ["pybullet/Push-v0", ROBOSUITE])
+def test_pictures_are_those_of_every_instant_though_no_tick_waits_for_them(pad, tmp_path, env):
+    folder = tmp_path / "demos"
+    one = pad()
+
+    def script():
+        yield from wait(5)
+        yield from tap(one, "start")
+        one.axis("leftx", -1.0)
+        yield from wait(12)
+        yield from tap(one, "start")
+        yield from until(kept(folder, 1))
+
+    made = make_env(env)
+    camera = arm_of(made).camera_names[0]
+    made.close()
+    config = RecordConfig(env=env, out=folder, device="gamepad", episodes=1, cameras=(camera,), size_px=48)
+    record.run(config, Person(script()).make_pace)
+    store = DemoStore.open(folder)
+    episode = store[store.ids()[0]]
+    live = store.spec.make_env()
+    options = {"model": episode.model, "sim_state": episode.sim_state[0]}
+    pictures = [live.reset(seed=episode.meta["seed"], options=options)[0][f"images/{camera}"]]
+    pictures += [live.step(a)[0][f"images/{camera}"] for a in episode.action]
+    live.close()
+    assert np.array_equal(np.array(pictures), episode.obs[f"images/{camera}"]) and len(pictures) > 12
