@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
 from robot_lfd.config import DeployConfig
+from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
 from robot_lfd.limits import Limited
@@ -20,8 +23,8 @@ from robot_lfd.takeover import Takeover
 if TYPE_CHECKING:
     from robot_lfd.deploy import Deployed
 
-PICTURE_SHARE = 0.4  # of the time, at most, that drawing may take from the control loop
-VIEW_PX = 320
+MIRROR_S = 20.0  # what the first picture may take
+DRAW_SHARE = 0.4  # of the time, at most, that drawing may take from the control loop
 EVENTS = {"stop": "emergency stop: key", "quit": "the window was closed"}
 
 
@@ -33,15 +36,16 @@ class Cockpit:
         pilot: set before the first step: what a stop key stops.
     """
 
-    def __init__(self, config: DeployConfig, env: gym.Env, policy: Policy, control_hz: float) -> None:
+    def __init__(self, config: DeployConfig, env: gym.Env, policy: Policy, learned: Any) -> None:
         if config.headless and config.takeover != "none":
             raise LfdError(f"--takeover {config.takeover} needs the window; leave --headless away")
         self.config, self.env, self.policy = config, env, policy
         self.pilot: Limited | None = None
-        self._arm, self._hz = arm_of(env), control_hz
+        self._arm, self._hz, self._learned = arm_of(env), learned.control_hz, learned
         self._stack = ExitStack()
         self._window: Any = None
         self._device: Any = None
+        self._mirror: Any = None
         self._takeover: Takeover | None = None
         self._draw_s, self._drawn_at, self._step, self._episode, self._solved = 0.0, -math.inf, 0, 1, 0
 
@@ -62,18 +66,26 @@ class Cockpit:
         """Returns whether the last step was a person's."""
         return self._takeover is not None and self._takeover.human_drives
 
+    def begin(self, tape: Tape) -> None:
+        """Lets the mirror, which draws in a process of its own, start the same episode."""
+        if self._mirror is None:
+            return
+        self._mirror.reset(tape.start(), tape.actions())
+        patience = time.perf_counter() + MIRROR_S
+        while not (self._mirror.pictures or self._mirror.error) and time.perf_counter() < patience:
+            time.sleep(0.02)  # the first episode waits for the other process: nobody should drive blind
+
     def show(self, step: Transition, pace: Pace | None) -> None:
         """Listens to the stop keys and draws, unless drawing would cost the control loop its rate."""
         self._step += 1
         if self._window is None:
             return
+        self._mirror.step(step.action)
         self._listen(step.next_obs)
         now = time.perf_counter()
-        if now - self._drawn_at < self._draw_s / PICTURE_SHARE:
+        if now - self._drawn_at < self._draw_s / DRAW_SHARE:
             return
-        camera = self._arm.camera_names[0]
-        picture = self._arm.render_camera(camera, VIEW_PX, VIEW_PX)
-        self._window.draw(self._model(step, {camera: picture}, pace))
+        self._window.draw(self._model(step, pace))
         self._drawn_at, self._draw_s = now, time.perf_counter() - now
 
     def report(self, row: Deployed) -> None:
@@ -94,6 +106,7 @@ class Cockpit:
         self._task = self._progress.add_task("deploying", total=self.config.episodes)
 
     def _open_window(self) -> None:
+        from robot_lfd.mirror import Mirror
         from teleop.device import TeleopError
         from teleop.gamepad import GamepadDevice
         from teleop.keyboard import make_keyboard
@@ -106,6 +119,10 @@ class Cockpit:
             self._device = GamepadDevice(keyboard=keyboard) if self.config.takeover == "gamepad" else keyboard
         except TeleopError as error:
             raise LfdError(f"{error}; or deploy without a window: --headless") from error
+        views = list(self._arm.camera_names[:1])
+        recipe = {"env_id": self._learned.env_id, "env_kwargs": self._learned.env_kwargs}
+        self._mirror = Mirror({**recipe, "max_episode_steps": None, "views": views})
+        self._stack.callback(self._mirror.close)
         if self.config.takeover != "none":
             self._seat_human()
 
@@ -129,7 +146,7 @@ class Cockpit:
         if self._window.closed and self.pilot is not None:
             self.pilot.stop(EVENTS["quit"], at_once=True)
 
-    def _model(self, step: Transition, pictures: dict[str, np.ndarray], pace: Pace | None) -> Any:
+    def _model(self, step: Transition, pace: Pace | None) -> Any:
         from teleop.view import ViewModel
 
         message, kind = self._message()
@@ -139,7 +156,8 @@ class Cockpit:
             state="REC" if self.config.record else "REPLAY",
             title=str(self.config.run),
             dataset=str(self.config.record or "not recorded"),
-            pictures=pictures,
+            pictures=self._mirror.pictures,
+            picture_hz=self._mirror.picture_hz,
             seconds=self._step / self._hz,
             step=self._step,
             episode=self._episode,
@@ -151,13 +169,31 @@ class Cockpit:
             jitter_ms=tuple(late_ms[-int(5 * self._hz) :]),
             late=0 if pace is None else pace.late_count,
             device=self._device.name,
-            device_title=self._device.name,
+            device_title=getattr(self._device, "title", self._device.name),
+            does=self._does(),
+            facts=(("policy", str(self.config.run)), ("solved", f"{self._solved} of {self._episode - 1}")),
             controls=self._device.controls(),
+            disk_gb=shutil.disk_usage(self.config.record or Path.cwd()).free / 1e9,
+            **self._driving(),
             gripper_width_m=None if width is None else float(width[0]),
             gripper_command=float(step.action[-1]),
             message=message,
             message_kind=kind,
         )
+
+    def _driving(self) -> dict[str, Any]:
+        """Returns how the person would drive, for the window."""
+        if self._takeover is None:
+            return {}
+        human = self._takeover.human
+        speed = {"level": human.level, "levels": human.levels, "speed": f"{human.speed_m:.2f} m/s"}
+        return {**speed, "frame": human.frame, "frames": tuple(human.frames), "locked": frozenset(human.locked)}
+
+    def _does(self) -> dict[str, str]:
+        """Returns what the keys do now, by function: drawn beside the picture."""
+        driving = ("forward", "back", "left", "right", "up", "down", "grip", "takeover")
+        names = {f: f for f in driving} if self._takeover is not None else {}
+        return {**names, "stop": "emergency stop", "quit": "stop and leave"}
 
     def _message(self) -> tuple[str, str]:
         if self.pilot is not None and self.pilot.stop_reason:

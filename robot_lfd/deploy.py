@@ -6,7 +6,7 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,7 @@ def deploy(
     store: DemoStore | None = None,
     meta: dict[str, Any] | None = None,
     human_drives: Callable[[], bool] = lambda: False,
+    on_start: Callable[[Tape], None] | None = None,
     on_step: Callable[[Transition, Pace | None], None] | None = None,
     on_episode: Callable[[Deployed], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -65,6 +66,7 @@ def deploy(
         realtime: keep the wall clock; otherwise as fast as it goes, with the simulation's own times recorded.
         store: where each episode is appended as soon as it is over, failures and stopped ones too.
         human_drives: tells after each step whether a person drove it.
+        on_start: called once an episode has begun, its first step already on the tape.
         on_step: called after each step: a window draws there.
     """
     done: list[Deployed] = []
@@ -73,7 +75,12 @@ def deploy(
         tape = Tape(env, journal.begin, journal.step) if journal else Tape(env)
         for index in range(episodes):
             pace = Pace(arm_of(env).control_hz, clock, sleep)
-            by_hand = _run(tape, pilot, seed + index, pace if realtime else None, human_drives, on_step)
+            steps = rollout(tape, pilot, seed=seed + index)
+            first = next(steps)  # the clock starts with the first step: a reset takes the time that it takes
+            if on_start:
+                on_start(tape)
+            beat = pace if realtime else None
+            by_hand = _run(paced(itertools.chain([first], steps), beat), pilot, beat, human_drives, on_step)
             row = _keep(tape, pilot, seed + index, pace, by_hand, store, meta or {})
             if journal:
                 journal.end()
@@ -86,19 +93,16 @@ def deploy(
 
 
 def _run(
-    tape: Tape,
+    steps: Iterable[Transition],
     pilot: Limited,
-    seed: int,
     pace: Pace | None,
     human_drives: Callable[[], bool],
     on_step: Callable[[Transition, Pace | None], None] | None,
 ) -> list[bool]:
-    """Runs one episode onto the tape; returns which steps a person drove."""
+    """Goes through the steps of an episode until its end or a stop; returns which ones a person drove."""
     by_hand: list[bool] = []
     resting = 0
-    steps = rollout(tape, pilot, seed=seed)
-    first = next(steps)  # the clock starts with the first step: a reset takes the time that it takes
-    for step in paced(itertools.chain([first], steps), pace):
+    for step in steps:
         by_hand.append(human_drives())
         if on_step:
             on_step(step, pace)
@@ -205,7 +209,7 @@ def _fly(
 ) -> list[Deployed]:
     from robot_lfd.cockpit import Cockpit
 
-    cockpit = stack.enter_context(Cockpit(config, env, watched, policy.control_hz))
+    cockpit = stack.enter_context(Cockpit(config, env, watched, policy))
     pilot = Limited(cockpit.policy, arm_of(env))
     cockpit.pilot = pilot
     stack.enter_context(emergency_signals(pilot))
@@ -223,6 +227,7 @@ def _fly(
         store=store,
         meta=meta,
         human_drives=cockpit.human_drives,
+        on_start=cockpit.begin,
         on_step=cockpit.show,
         on_episode=cockpit.report,
     )
