@@ -22,8 +22,15 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "review": ("ReviewConfig", "robot_lfd.review.page:run", "look at a dataset in the browser"),
     "data info": ("DataInfoConfig", "robot_lfd.demos.commands:info", "describe a dataset"),
     "data verify": ("DataVerifyConfig", "robot_lfd.demos.commands:verify", "check every array of a dataset"),
-    "data repair": ("DataRepairConfig", "robot_lfd.demos.commands:repair", "rebuild interrupted episodes after a crash"),
+    "data repair": ("DataRepairConfig", "robot_lfd.demos.commands:repair", "rebuild interrupted episodes"),
     "data import": ("DataImportConfig", "robot_lfd.demos.commands:import_demos", "read other tools' demos"),
+    "data export": ("DataExportConfig", "robot_lfd.demos.commands:export", "write demos for other tools"),
+    "data label": ("DataLabelConfig", "robot_lfd.demos.edit:label", "success, note, tags, split, trim"),
+    "data delete": ("DataDeleteConfig", "robot_lfd.demos.edit:delete", "mark demos as deleted"),
+    "data undelete": ("DataUndeleteConfig", "robot_lfd.demos.edit:undelete", "take deletions back"),
+    "data merge": ("DataMergeConfig", "robot_lfd.demos.edit:merge", "copy demos of several datasets into one"),
+    "data split": ("DataSplitConfig", "robot_lfd.demos.edit:split", "share demos out as train and valid"),
+    "data compact": ("DataCompactConfig", "robot_lfd.demos.edit:compact", "make deletions and trims real"),
     "doctor": ("DoctorConfig", "robot_lfd.doctor:run", "say what is missing and how to get it"),
 }
 

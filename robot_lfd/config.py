@@ -10,6 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 Flag = FlagCreatePairsOff[bool]
 JsonFlag = Annotated[Flag, arg(help="End stdout with one line of JSON.")]
+Verdict = Literal["yes", "no"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class RecordConfig:
     """Keep scripted failures, labelled, instead of discarding them. A person decides with keys."""
     bindings: Path | None = None
     """A TOML file with your own key or pad bindings."""
+    countdown_s: float = 0.0
+    """Seconds between the start key and the first step."""
+    view_px: int | None = None
+    """Side of the main view. Default: as large as the machine draws fluently."""
     json: JsonFlag = False
 
 
@@ -285,10 +290,142 @@ class DataImportConfig:
     """Dataset folder to create or to add to."""
     format: Literal["auto", "robosuite", "robomimic"] = "auto"
     """Format of the file; auto looks inside."""
+    open_loop: bool = True
+    """robomimic: also play each demo's actions from its start and report whether it still succeeds."""
     cameras: tuple[str, ...] = ()
     """Cameras to render while the demos are re-simulated."""
     size_px: int = 84
     """Height and width of such pictures."""
     max_demos: int | None = None
     """Import only the first so many demos."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataExportConfig:
+    """Write demos in the format of another tool. Demos marked as deleted are left out, trims are applied.
+
+    Example: lfd data export demos/lift --out lift.hdf5 --format robomimic
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    out: Path
+    """New file or folder."""
+    format: Literal["robomimic"] = "robomimic"
+    """Format to write."""
+    success: Verdict | None = None
+    """yes: only demos that succeeded, no: only those that failed. Default: all."""
+    tags: tuple[str, ...] = ()
+    """Only demos with all of these tags."""
+    split: str | None = None
+    """Only demos of this split."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataLabelConfig:
+    """Say something about demos: whether they succeeded, a note, tags, a split, which steps count.
+
+    Example: lfd data label demos/lift --demo 4f0a1c --success no --note "cube slipped" --tags hard
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    demo: tuple[str, ...]
+    """Ids, or their beginnings or ends where that is enough."""
+    success: Verdict | None = None
+    """Your verdict, in the place of the simulator's."""
+    note: str | None = None
+    """A remark."""
+    tags: tuple[str, ...] | None = None
+    """Tags, in the place of earlier ones."""
+    split: str | None = None
+    """Split, such as train or valid."""
+    trim: tuple[int, int] | None = None
+    """Keep steps START to STOP - 1 alone."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataDeleteConfig:
+    """Mark demos as deleted. They stay on the disk until lfd data compact.
+
+    Example: lfd data delete demos/lift --demo 4f0a1c
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    demo: tuple[str, ...]
+    """Ids, or their beginnings or ends where that is enough."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataUndeleteConfig:
+    """Take deletions back.
+
+    Example: lfd data undelete demos/lift
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    demo: tuple[str, ...] = ()
+    """Ids, or their beginnings or ends; all deleted ones without it."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataMergeConfig:
+    """Copy demos of one or more datasets into another: all of them, or those that pass a filter. Labels come along.
+
+    Example: lfd data merge demos/monday demos/tuesday --out demos/week --success yes
+    """
+
+    datasets: Positional[tuple[Path, ...]]
+    """Dataset folders."""
+    out: Path
+    """Dataset folder to create or to add to."""
+    success: Verdict | None = None
+    """yes: only demos that succeeded, no: only those that failed. Default: all."""
+    operator: str | None = None
+    """Only demos of this person."""
+    tags: tuple[str, ...] = ()
+    """Only demos with all of these tags."""
+    split: str | None = None
+    """Only demos of this split."""
+    min_steps: int = 1
+    """Only demos of so many steps or more."""
+    max_steps: int | None = None
+    """Only demos of so many steps or fewer."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataSplitConfig:
+    """Label a share of the demos as valid and the others as train, with the same share of successes in both.
+
+    Example: lfd data split demos/lift --valid 0.1
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    valid: float = 0.1
+    """Share of the demos that become valid."""
+    seed: int = 0
+    """Decides which ones."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class DataCompactConfig:
+    """Make deletions and trims real: the demos' files are removed. This cannot be taken back.
+
+    Example: lfd data compact demos/lift --yes
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    yes: Flag = False
+    """Yes, remove them for good."""
     json: JsonFlag = False

@@ -10,19 +10,18 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from robot_lfd.demos.durable import held, publish, remove_folder, sync_folder
 from robot_lfd.demos.episode import array_path
 from robot_lfd.demos.select import Selection, select_some
+from robot_lfd.demos.show import progress
 from robot_lfd.demos.store import FLAT_CACHE, DemoStore, EpisodeInfo
 from robot_lfd.errors import LfdError
 
@@ -91,7 +90,6 @@ def load_flat(
     *,
     selection: Selection | None = None,
     ram_bytes: int = RAM_BYTES,
-    progress: bool = True,
 ) -> FlatDemos:
     """Returns the chosen episodes as flat arrays, from the cache where it is up to date.
 
@@ -120,7 +118,7 @@ def load_flat(
     folder = home / key
     with ExitStack() as stack:
         if not folder.is_dir():
-            folder = _build(home, key, opened, picked, [*STEP_ARRAYS, *paths], progress, stack)
+            folder = _build(home, key, opened, picked, [*STEP_ARRAYS, *paths], stack)
         return _load(folder, picked, paths, ram_bytes)
 
 
@@ -147,7 +145,6 @@ def _build(
     stores: list[DemoStore],
     picked: list[list[EpisodeInfo]],
     paths: list[str],
-    progress: bool,
     stack: ExitStack,
 ) -> Path:
     """Writes the cache and returns its folder: beside the dataset, or a temporary one where that is read-only."""
@@ -157,11 +154,11 @@ def _build(
         staged.mkdir()
     except OSError:
         staged = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lfd-cache-")))
-        _write(staged, stores, picked, paths, progress)
+        _write(staged, stores, picked, paths)
         return staged
     try:
         with held(staged):
-            _write(staged, stores, picked, paths, progress)
+            _write(staged, stores, picked, paths)
             try:
                 publish(staged, home / key)
             except OSError:
@@ -173,9 +170,7 @@ def _build(
     return home / key
 
 
-def _write(
-    folder: Path, stores: list[DemoStore], picked: list[list[EpisodeInfo]], paths: list[str], progress: bool
-) -> None:
+def _write(folder: Path, stores: list[DemoStore], picked: list[list[EpisodeInfo]], paths: list[str]) -> None:
     jobs = [(store, info) for store, infos in zip(stores, picked, strict=True) for info in infos]
     steps = sum(info.length for _, info in jobs)
     features = stores[0].spec.features
@@ -187,18 +182,15 @@ def _write(
             descr = np.lib.format.dtype_to_descr(np.dtype(features[path]["dtype"]))
             header = {"descr": descr, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-        for store, info in _tracked(jobs, progress):
+        advance = stack.enter_context(progress("reading demos", len(jobs)))
+        for store, info in jobs:
             for path, array in store.arrays(info.id, paths).items():
                 files[path].write(np.ascontiguousarray(array).data)
+            advance()
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
     sync_folder(folder)
-
-
-def _tracked(jobs: list[Any], progress: bool) -> Iterator[Any]:
-    shown = progress and len(jobs) > 20
-    yield from track(jobs, "reading demos", console=Console(stderr=True), disable=not shown, transient=True)
 
 
 def _file_name(path: str) -> str:

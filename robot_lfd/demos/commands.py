@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
-from robot_lfd.config import DataImportConfig, DataInfoConfig, DataRepairConfig, DataVerifyConfig
+from robot_lfd.config import DataExportConfig, DataImportConfig, DataInfoConfig, DataRepairConfig, DataVerifyConfig
 from robot_lfd.demos.repair import repair as repair_store
+from robot_lfd.demos.select import Selection, select_some, verdict
+from robot_lfd.demos.show import progress
 from robot_lfd.demos.stats import dataset_stats, episode_stats
 from robot_lfd.demos.store import DemoStore, EpisodeInfo
 from robot_lfd.demos.verify import verify as verify_store
 from robot_lfd.errors import LfdError
 
 SHOWN = 30  # episodes in a table; --json has them all
-
-
-@contextmanager
-def progress(words: str, total: int) -> Iterator[Callable[[], None]]:
-    """Gives a function to call after each of `total` pieces; the bar is on stderr."""
-    columns = (TextColumn(words), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.update(task, advance=1)
 
 
 def info(config: DataInfoConfig) -> dict[str, Any]:
@@ -86,7 +76,8 @@ def _print_info(result: dict[str, Any]) -> None:
     if result["damaged"]:
         names = ", ".join(result["damaged"][:5])
         console.print(f"[red]{len(result['damaged'])} damaged: {names}; see: lfd data verify[/]")
-    demos = Table("demo", "steps", "seconds", "solved", "operator", "device", "split", "tags", "note")
+    columns = ("steps", "seconds", "solved", "operator", "device", "split", "tags", "note")
+    demos = Table(Column("demo", no_wrap=True), *columns)
     for demo in result["demos"][:SHOWN]:
         cells = [demo["id"], str(demo["length"]), f"{demo['length'] / result['control_hz']:.1f}"]
         cells += ["yes" if demo["success"] else "no", demo["operator"], demo["device"], demo["split"]]
@@ -98,7 +89,7 @@ def _print_info(result: dict[str, Any]) -> None:
 
 
 def _print_features(console: Console, features: dict[str, Any]) -> None:
-    table = Table("array", "shape", "type", "unit", "min", "mean", "max", "std")
+    table = Table(Column("array", no_wrap=True), "shape", "type", "unit", "min", "mean", "max", "std")
     for path, feature in features.items():
         stats = feature.get("stats", {})
         unit = feature.get("unit", "")
@@ -126,8 +117,9 @@ def verify(config: DataVerifyConfig) -> dict[str, Any]:
     for note in findings.notes:
         console.print(f"note: {escape(note)}")
     bad = len(findings.damaged)
-    words = f"{findings.checked - bad} of {findings.checked} demos are as they were recorded"
-    console.print(words + (" and re-simulate exactly" if config.replay and not bad else ""))
+    console.print(f"{findings.checked - bad} of {findings.checked} demos are as they were recorded")
+    if config.replay:
+        console.print(f"{findings.resimulated} of {findings.checked} re-simulate exactly")
     return {"dataset": str(config.dataset), "ok": not findings.problems, **asdict(findings)}
 
 
@@ -161,6 +153,21 @@ def import_demos(config: DataImportConfig) -> dict[str, Any]:
     if not config.source.exists():
         raise LfdError(f"no such file: '{config.source}'")
     found = detect_format(config.source) if config.format == "auto" else config.format
-    options = {"cameras": config.cameras, "size_px": config.size_px, "max_demos": config.max_demos}
+    options: dict[str, Any] = {"cameras": config.cameras, "size_px": config.size_px, "max_demos": config.max_demos}
+    if found == "robomimic":
+        options["open_loop"] = config.open_loop
     result = importer(found)(config.source, config.out, **options)
     return {"source": str(config.source), "format": found, "out": str(config.out), **result}
+
+
+def export(config: DataExportConfig) -> dict[str, Any]:
+    """`lfd data export`: writes demos in another tool's format; the file or folder appears whole or not at all."""
+    from robot_lfd.demos.convert.detect import exporter
+
+    store = DemoStore.open(config.dataset)
+    selection = Selection(success=verdict(config.success), tags=config.tags, split=config.split)
+    ids = [info.id for info in select_some([store], selection)[0]]
+    with progress("exporting", len(ids)) as advance:
+        report = exporter(config.format)(store, ids, config.out, tick=advance)
+    Console().print(f"wrote {len(ids)} demos to '{config.out}'")
+    return {"dataset": str(config.dataset), "out": str(config.out), "format": config.format, **report}

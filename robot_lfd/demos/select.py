@@ -37,6 +37,11 @@ class Selection:
         )
 
 
+def verdict(said: str | None) -> bool | None:
+    """Returns what `yes`, `no` or nothing on the command line means."""
+    return None if said is None else said == "yes"
+
+
 def select(store: DemoStore, selection: Selection) -> list[EpisodeInfo]:
     """Returns the episodes that pass, in the order of recording. Raises LfdError for a damaged one."""
     found = [info for info in map(store.info, store.ids()) if info in selection]

@@ -27,11 +27,14 @@ class Findings:
         problems: where it is, and what is wrong with it.
         notes: what is no damage: an interrupted session, leftovers of a crash.
         checked: episodes looked at. damaged: ids of those with a problem.
+        resimulated: number of those that come out again bit for bit. not_resimulated: those that cannot.
     """
 
     problems: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checked: int = 0
+    resimulated: int = 0
+    not_resimulated: int = 0
     damaged: list[str] = field(default_factory=list)
 
     def add(self, where: str, what: str) -> None:
@@ -62,6 +65,8 @@ def verify(store: DemoStore, *, replay: bool = False, tick: Callable[[], None] =
     finally:
         if env is not None:
             env.close()
+    if count := findings.not_resimulated:
+        findings.notes.append(f"{count} demo(s) cannot be re-simulated: cut at the start, or states from elsewhere")
     return findings
 
 
@@ -166,8 +171,8 @@ def _verify_content(
 
 
 def _verify_replay(env: gym.Env, episode: Episode, where: str, findings: Findings) -> None:
-    if episode.meta.get("trimmed", [0])[0] != 0:
-        findings.notes.append(f"{where} was cut at its start and cannot be re-simulated")
+    if episode.meta.get("trimmed", [0])[0] != 0 or episode.meta.get("resimulates") is False:
+        findings.not_resimulated += 1
         return
     try:
         tape = play(env, episode.model, episode.sim_state[0], episode.meta.get("seed"), list(episode.action))
@@ -177,6 +182,8 @@ def _verify_replay(env: gym.Env, episode: Episode, where: str, findings: Finding
     if difference := first_difference(episode, tape.episode()):
         array, row = difference
         findings.add(f"{where} {array}", f"re-simulation differs from row {row} on")
+    else:
+        findings.resimulated += 1
 
 
 def _words(error: Exception) -> str:

@@ -44,3 +44,10 @@ def importer(name: str) -> Callable[..., dict[str, Any]]:
     from robot_lfd.demos.convert.robomimic_hdf5 import import_robomimic_hdf5
 
     return import_robomimic_hdf5
+
+
+def exporter(name: str) -> Callable[..., dict[str, Any]]:
+    """Returns the writer of a format: `(store, ids, out, *, tick) -> report`."""
+    from robot_lfd.demos.convert.robomimic_hdf5 import export_robomimic_hdf5
+
+    return {"robomimic": export_robomimic_hdf5}[name]
