@@ -11,6 +11,7 @@ from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.registry import ROBOSUITE_TASKS
 from robot_lfd.envs.robosuite_arms import check_known, controller_config, make_robosuite
 from robot_lfd.envs.robosuite_features import RobosuiteFeatures
+from robot_lfd.envs.robosuite_stepper import PythonStepper, make_stepper
 from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
 
@@ -49,6 +50,8 @@ class RobosuiteEnv(gym.Env):
         robots: any of robosuite's fixed-base single arms.
         controller: a part controller's name, its settings, or a whole composite one; None is the robot's default.
         gripper: a robosuite gripper in place of the arm's own.
+        control_path: "exact" steps through compiled code, bit for bit equal to robosuite's own, where that can be,
+            and through robosuite's own elsewhere; "robosuite" always does. The attribute `stepper` says which.
         task_options: further keywords of the task's constructor, such as {"use_latch": False} for Door.
 
     Raises:
@@ -66,6 +69,7 @@ class RobosuiteEnv(gym.Env):
         render_mode: str | None = None,
         control_hz: float = 20.0,
         gripper: str = "default",
+        control_path: str = "exact",
         task_options: dict[str, Any] | None = None,
     ) -> None:
         check_known("robosuite task", task, ROBOSUITE_TASKS)
@@ -83,8 +87,11 @@ class RobosuiteEnv(gym.Env):
         self._compiled = -1
         self._seeded = False
         self._world.seed(0)
+        self._stepper = PythonStepper(self._env, self._substeps, "not asked yet")
         self._begin(self._world.draw())
         self._describe_actions()
+        self._stepper = make_stepper(self._world, self._substeps, control_path)
+        self._begin(self.sim_state())
         self.policy_keys = self._features.policy_keys()
         views = [c for c in ("agentview", "frontview") if c in self._env.sim.model.camera_names]
         self.camera_names = tuple(dict.fromkeys([*views, *self._env.sim.model.camera_names]))
@@ -141,23 +148,26 @@ class RobosuiteEnv(gym.Env):
             self._features = RobosuiteFeatures(self._env)
             self._pictures.forget()
         self._features.select()
+        self._stepper.begin()
 
     def step(self, action: np.ndarray) -> tuple[dict, float, bool, bool, dict]:
         """Plays one control step with `action` (A,) and returns the usual five."""
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape:
             raise LfdError(f"action has shape {action.shape}, expected {self.action_space.shape}")
-        env, sim = self._env, self._env.sim
+        env = self._env
         env.timestep += 1
-        for substep in range(self._substeps):
-            sim.step1()
-            env._pre_action(action, substep == 0)
-            sim.step2()
+        self._stepper.play(action)
         env.cur_time += env.control_timestep
         reward, _, _ = env._post_action(action)
         success = bool(env._check_success())
         reward = float(np.clip(reward, 0.0, 1.0))
         return self._features.read(), reward, success and self.terminate_on_success, False, {"is_success": success}
+
+    @property
+    def stepper_name(self) -> str:
+        """Returns how control steps are computed here: "compiled, exact", or "robosuite's own (why)"."""
+        return self._stepper.name
 
     def render(self) -> np.ndarray | None:
         """Returns the main camera's picture, (256, 256, 3) uint8, when render_mode is "rgb_array"."""

@@ -13,6 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 from robot_lfd.envs.contract import ArmEnv
 from robot_lfd.envs.registry import ROBOSUITE_TASKS, make_env
+from robot_lfd.envs.robosuite_stepper import CompiledStepper
 from robot_lfd.envs.robosuite_world import Draws, robosuite
 from robot_lfd.errors import LfdError
 
@@ -254,3 +255,47 @@ def test_every_arm_opens_and_closes_its_gripper_in_metres(robot):
         widths[order] = float(obs["gripper_width"][0])
     assert -0.005 < widths[1.0] < widths[-1.0] - 0.01 < 0.15
     env.close()
+
+
+def test_the_compiled_control_path_is_taken_where_it_can_be(env):
+    wipe = "robosuite's own (Wipe's reward needs robosuite's force history)"
+    assert env.unwrapped.stepper_name == (wipe if env.unwrapped.task == "Wipe" else "compiled, exact")
+
+
+@pytest.mark.parametrize(
+    ("keywords", "name"),
+    [
+        ({"controller": "JOINT_POSITION"}, "robosuite's own (JOINT_POSITION is not compiled yet)"),
+        ({"control_path": "robosuite"}, "robosuite's own (as asked)"),
+    ],
+)
+def test_where_the_compiled_path_is_not_taken_it_says_why(keywords, name):
+    env = make_env("robosuite/Lift-v0", **keywords)
+    assert env.unwrapped.stepper_name == name
+    env.close()
+
+
+@pytest.mark.parametrize("keywords", [{"controller": "OSC_POSITION"}, {"robots": "UR5e", "gripper": "PandaGripper"}])
+def test_other_controllers_and_arms_are_compiled_too(keywords):
+    pair = [make_env("robosuite/Lift-v0", **keywords, control_path=path) for path in ("exact", "robosuite")]
+    assert pair[0].unwrapped.stepper_name == "compiled, exact"
+    assert_equal(*(played(e, some_actions(e, 30), seed=11) for e in pair))
+
+
+def test_a_compiled_path_that_rounds_otherwise_is_not_taken(monkeypatch):
+    exact = CompiledStepper.play
+    monkeypatch.setattr(CompiledStepper, "play", lambda self, action: exact(self, action * (1 + 1e-15)))
+    env = make_env("robosuite/Lift-v0")
+    assert env.unwrapped.stepper_name == "robosuite's own (this machine's linear algebra rounds otherwise)"
+    env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("robot", ["Panda", "Sawyer", "UR5e", "IIWA", "Kinova3", "XArm7"])
+@pytest.mark.parametrize("task", ["Lift", "Stack", "PickPlaceCan", "NutAssemblySquare", "Door"])
+def test_200_steps_of_the_compiled_path_differ_by_no_bit(task, robot):
+    pair = [make_env(f"robosuite/{task}-v0", robots=robot, control_path=path) for path in ("exact", "robosuite")]
+    assert pair[0].unwrapped.stepper_name == "compiled, exact"
+    actions = some_actions(pair[0], 200)
+    for seed in range(3):
+        assert_equal(*(played(e, actions, seed=seed) for e in pair))
