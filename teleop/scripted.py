@@ -102,7 +102,10 @@ class LiftPlan:
 class PushPlan:
     """Push along one axis, go round, push along the other: what four arrow keys can do."""
 
-    routes: tuple[str, ...] = ("across first", "one by one")  # two keys at once drag the box aside (90 % success instead of 99)
+    routes: tuple[str, ...] = (
+        "across first",
+        "one by one",
+    )  # two keys at once drag the box aside (90 % success instead of 99)
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._first = int(rng.integers(2))
