@@ -288,8 +288,12 @@ class DataImportConfig:
     """File to read."""
     out: Path
     """Dataset folder to create or to add to."""
-    format: Literal["auto", "robosuite", "robomimic"] = "auto"
+    format: Literal["auto", "robosuite", "robomimic", "diffusion_policy"] = "auto"
     """Format of the file; auto looks inside."""
+    env: str = ""
+    """diffusion_policy: environment id of the demos, which the format does not say."""
+    control_hz: float = 20.0
+    """diffusion_policy: control steps per second, which the format does not say."""
     open_loop: bool = True
     """robomimic: also play each demo's actions from its start and report whether it still succeeds."""
     cameras: tuple[str, ...] = ()
@@ -312,7 +316,7 @@ class DataExportConfig:
     """Dataset folder."""
     out: Path
     """New file or folder."""
-    format: Literal["robomimic"] = "robomimic"
+    format: Literal["robomimic", "diffusion_policy"] = "robomimic"
     """Format to write."""
     success: Verdict | None = None
     """yes: only demos that succeeded, no: only those that failed. Default: all."""

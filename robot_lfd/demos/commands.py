@@ -156,6 +156,10 @@ def import_demos(config: DataImportConfig) -> dict[str, Any]:
     options: dict[str, Any] = {"cameras": config.cameras, "size_px": config.size_px, "max_demos": config.max_demos}
     if found == "robomimic":
         options["open_loop"] = config.open_loop
+    if found not in ("robomimic", "robosuite"):
+        if config.cameras:
+            raise LfdError(f"{found} data cannot be re-simulated, so no cameras can be added while it is imported")
+        options |= {"env_id": config.env, "control_hz": config.control_hz}
     result = importer(found)(config.source, config.out, **options)
     return {"source": str(config.source), "format": found, "out": str(config.out), **result}
 

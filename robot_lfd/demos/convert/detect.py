@@ -8,26 +8,24 @@ from typing import Any
 
 import h5py
 
+from robot_lfd.demos.convert.hdf5 import reading
 from robot_lfd.errors import LfdError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-KNOWN = "robosuite or robomimic HDF5"
+KNOWN = "robosuite or robomimic HDF5, or a diffusion_policy ReplayBuffer (zarr v2)"
 
 
 def detect_format(source: Path) -> str:
     """Returns the name of the format. Raises LfdError where it is none that can be read."""
     if source.is_dir():
-        raise LfdError(f"'{source}' is a folder, expected {KNOWN}")
+        return _folder_format(source)
     with source.open("rb") as file:
         magic = file.read(8)
     if magic != HDF5_MAGIC:
         raise LfdError(f"'{source}' is no file that can be imported: it begins with {magic[:4]!r}, expected {KNOWN}")
-    try:
-        with h5py.File(source, "r") as file:
-            data = file.get("data")
-            attributes = set(data.attrs) if isinstance(data, h5py.Group) else set()
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise LfdError(f"'{source}' cannot be read as HDF5: {error}") from error
+    with reading(source) as file:
+        data = file.get("data")
+        attributes = set(data.attrs) if isinstance(data, h5py.Group) else set()
     if "env_args" in attributes:
         return "robomimic"
     if "env_info" in attributes or "env" in attributes:
@@ -35,19 +33,35 @@ def detect_format(source: Path) -> str:
     raise LfdError(f"'{source}' is HDF5, but of no known kind: there is no 'data' with env_args or env_info in it")
 
 
+def _folder_format(source: Path) -> str:
+    if (source / "meta" / "episode_ends" / ".zarray").is_file():
+        return "diffusion_policy"
+    if (source / "episodes.zarr").is_dir():
+        raise LfdError(f"'{source}' is a dataset already; to copy its demos: lfd data merge {source} --out FOLDER")
+    raise LfdError(f"'{source}' is a folder of no known kind, expected {KNOWN}")
+
+
 def importer(name: str) -> Callable[..., dict[str, Any]]:
-    """Returns the reader of a format: `(source, out, *, cameras, size_px, max_demos) -> report`."""
+    """Returns the reader of a format: `(source, out, *, cameras, size_px, max_demos, ...) -> report`."""
     if name == "robosuite":
         from robot_lfd.demos.convert.robosuite_hdf5 import import_robosuite_hdf5
 
         return import_robosuite_hdf5
-    from robot_lfd.demos.convert.robomimic_hdf5 import import_robomimic_hdf5
+    if name == "robomimic":
+        from robot_lfd.demos.convert.robomimic_hdf5 import import_robomimic_hdf5
 
-    return import_robomimic_hdf5
+        return import_robomimic_hdf5
+    from robot_lfd.demos.convert.diffusion_policy_zarr import import_diffusion_policy
+
+    return import_diffusion_policy
 
 
 def exporter(name: str) -> Callable[..., dict[str, Any]]:
     """Returns the writer of a format: `(store, ids, out, *, tick) -> report`."""
-    from robot_lfd.demos.convert.robomimic_hdf5 import export_robomimic_hdf5
+    if name == "robomimic":
+        from robot_lfd.demos.convert.robomimic_hdf5 import export_robomimic_hdf5
 
-    return {"robomimic": export_robomimic_hdf5}[name]
+        return export_robomimic_hdf5
+    from robot_lfd.demos.convert.diffusion_policy_zarr import export_diffusion_policy
+
+    return export_diffusion_policy

@@ -1,0 +1,153 @@
+"""The rest: what a foreign format has no place for, in one HDF5 file beside what it has.
+
+An export to a format that holds T observations, actions and rewards gets `lfd.hdf5` with the observation after the last
+action, simulator states, times, who drove, labels and models, so that importing it again gives every bit back. Readers
+of the other tools do not look at it. Without it, `bare_episode` makes the best of what there is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
+from robot_lfd.demos.episode import Episode, array_path
+from robot_lfd.demos.spec import DatasetSpec, software_versions
+from robot_lfd.demos.store import ID, DemoStore
+from robot_lfd.errors import LfdError
+
+REST = "lfd.hdf5"
+
+
+@contextmanager
+def writing_rest(folder: Path, spec: DatasetSpec) -> Iterator[h5py.File]:
+    """Gives the file of the rest, to be fed to `write_rest` for each episode."""
+    with h5py.File(folder / REST, "w") as file:
+        file.attrs["lfd_spec"] = json.dumps(spec.to_json())
+        file.create_group("models")
+        yield file
+
+
+def write_rest(file: h5py.File, number: int, episode_id: str, episode: Episode) -> None:
+    """Writes what of an episode has no place elsewhere."""
+    group = file.create_group(f"episode_{number}")
+    for key, seen in episode.obs.items():
+        group[f"last/{array_path(key)}"] = seen[-1:]
+    for name in ("sim_state", "time", "intervention"):
+        group[name] = getattr(episode, name)
+    flags = {k: bool(getattr(episode, k)) for k in ("success", "terminated", "truncated")}
+    models: dict[str, str] = {str(m.attrs["text"]): str(n) for n, m in file["models"].items()}  # type: ignore[union-attr]
+    if episode.model and episode.model not in models:
+        models[episode.model] = f"models/{len(models)}"
+        file.create_group(models[episode.model]).attrs["text"] = episode.model
+    model = models.get(episode.model, "").rpartition("/")[2]
+    group.attrs["lfd"] = json.dumps({"id": episode_id, "meta": episode.meta, "model": model, **flags})
+
+
+class Rest:
+    """Reads the rest again.
+
+    Raises:
+        LfdError: the file is damaged.
+    """
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file = file
+        self.spec = DatasetSpec.from_json(json_in(file, "lfd_spec"))
+
+    def complete(
+        self, number: int, obs: dict[str, np.ndarray], action: np.ndarray, reward: np.ndarray
+    ) -> tuple[str, Episode]:
+        """Returns id and episode for its T observations, actions and rewards."""
+        group = group_in(self._file, f"episode_{number}")
+        said, T = json_in(group, "lfd"), len(action)
+        whole: dict[str, np.ndarray] = {}
+        for key, seen in obs.items():
+            last = numbers_in(group_in(group, "last"), array_path(key), rows=1)
+            if last.shape[1:] != seen.shape[1:] or last.dtype != seen.dtype:
+                raise LfdError(f"'{self._file.filename}': {array_path(key)} does not fit the data beside it")
+            whole[key] = np.concatenate([seen, last])
+        model = text_in(group_in(self._file, f"models/{said['model']}"), "text") if said.get("model") else ""
+        steps: dict[str, Any] = {k: numbers_in(group, k) for k in ("sim_state", "time", "intervention")}
+        flags: dict[str, Any] = {k: bool(said[k]) for k in ("success", "terminated", "truncated")}
+        if len(steps["time"]) != T or not ID.fullmatch(str(said["id"])):
+            raise LfdError(f"'{self._file.filename}': episode {number} does not fit the data beside it")
+        episode = Episode(whole, action, reward, **steps, **flags, model=model, meta=dict(said["meta"]))
+        self.spec.check(episode)
+        return str(said["id"]), episode
+
+
+@contextmanager
+def reading_rest(folder: Path) -> Iterator[Rest | None]:
+    """Gives the rest of an export, None where this program did not write it."""
+    if not (folder / REST).is_file():
+        yield None
+        return
+    with reading(folder / REST) as file:
+        yield Rest(file)
+
+
+def bare_spec(env_id: str, control_hz: float, episode: Episode) -> DatasetSpec:
+    """Returns the spec of a foreign dataset, from its first episode."""
+    features = {
+        path: {"shape": list(array.shape[1:]), "dtype": str(array.dtype), "unit": "1", "names": None}
+        for path, array in episode.arrays().items()
+        if path != "sim_state"
+    }
+    return DatasetSpec(env_id, {}, control_hz, features, software_versions())
+
+
+def bare_episode(
+    obs: dict[str, np.ndarray],
+    action: np.ndarray,
+    reward: np.ndarray | None,
+    control_hz: float,
+    *,
+    success: bool | None = None,
+    terminated: bool = False,
+    meta: dict[str, Any] | None = None,
+) -> Episode:
+    """Returns an episode of another tool's data, which has no simulator state: it cannot be re-simulated.
+
+    Args:
+        obs: T or T + 1 rows each; where the one after the last action is missing, the last one is repeated.
+        success: None where the data do not say: taken as True, for demos are kept because they succeeded.
+    """
+    T = len(action)
+    whole = {}
+    for key, seen in obs.items():
+        rows = seen if len(seen) == T + 1 else np.concatenate([seen, seen[-1:]])
+        whole[key] = rows if rows.dtype == np.uint8 and rows.ndim == 4 else np.asarray(rows, np.float32)
+    low = [np.reshape(v, (T + 1, -1)) for v in whole.values() if v.dtype != np.uint8]
+    ticks = np.arange(T) / control_hz
+    discrete = action.dtype.kind in "iu"
+    return Episode(
+        obs=whole,
+        action=action.astype(np.int64 if discrete else np.float32),
+        reward=np.zeros(T, np.float32) if reward is None else np.asarray(reward, np.float32),
+        sim_state=np.concatenate(low, 1).astype(np.float64) if low else np.zeros((T + 1, 1)),
+        time=np.stack([ticks, ticks], 1),
+        intervention=np.zeros(T, bool),
+        success=True if success is None else success,
+        terminated=terminated,
+        truncated=not terminated,
+        meta={**(meta or {}), "resimulates": False},
+    )
+
+
+def store_all(out: Path, spec: DatasetSpec, episodes: Iterator[tuple[str | None, Episode]]) -> dict[str, Any]:
+    """Adds episodes to a dataset; those with an id that is there already are left out."""
+    store, new, there, steps = DemoStore.open_or_create(out, spec), 0, 0, 0
+    for episode_id, episode in episodes:
+        if episode_id is not None and episode_id in store:
+            there += 1
+            continue
+        store.append(episode, episode_id=episode_id)
+        new, steps = new + 1, steps + len(episode)
+    return {"env": spec.env_id, "imported": new, "already_there": there, "steps": steps}
