@@ -33,7 +33,8 @@ class Mirror:
     """The recorder's end. `states` and `film` wait for an answer; everything else returns at once.
 
     Args:
-        recipe: env_id, env_kwargs, max_episode_steps, views (camera names, main first; () draws nothing).
+        recipe: env_id, env_kwargs, max_episode_steps, views (camera names, main first; () draws nothing),
+            view_px (side of the main picture, None: as large as is fluent).
 
     Attributes:
         pictures: the newest picture by camera, (H, W, 3) uint8.
@@ -165,6 +166,7 @@ class _World:
         self.recorded: list[np.ndarray] = []
         self.start: dict[str, Any] = {}
         self.actions: list[Any] = []
+        self.fixed: int | None = recipe.get("view_px")
         self.size = SIZES_PX.index(256)
         self.turn, self.stale = 0, False
 
@@ -217,7 +219,7 @@ class _World:
     def draw(self) -> None:
         """Draws what is to be seen now, and learns from how long it took."""
         self.stale = False
-        side = SIZES_PX[self.size]
+        side = self.fixed or SIZES_PX[self.size]
         for i, camera in enumerate(self.views):
             if i == 0:
                 took = self.picture(camera, side, main=True)

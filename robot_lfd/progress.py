@@ -37,6 +37,16 @@ class ProgressStage:
             text = f"recording  {self._steps} steps, {solved} solved"
             self._progress.update(self._task, completed=len(session.kept), description=text)
 
+    def cue(self, name: str) -> None:
+        """Stays silent."""
+
+    def write_note(self, text: str) -> None:
+        """Nobody is there to write."""
+
+    def noted(self) -> str | None:
+        """Returns the empty note."""
+        return ""
+
     def asked_to_close(self) -> bool:
         """Returns False: there is nothing to close."""
         return False

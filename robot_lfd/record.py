@@ -161,6 +161,7 @@ def _screen(config: RecordConfig, window: Any, spec: DatasetSpec, arm: ArmEnv, s
         "env_kwargs": spec.env_kwargs,
         "max_episode_steps": _time_limit(config),
         "views": views,
+        "view_px": config.view_px,
     }
     mirror = Mirror(recipe)
     earlier = [v for i in store.ids() if (v := store.attributes(i).get("meta", {}).get("verdict"))]
@@ -181,6 +182,7 @@ def _rules(config: RecordConfig, arm: ArmEnv, device: Device) -> Rules:
         realtime=realtime,
         unattended=_unattended(config),
         keep_failures=config.keep_failures,
+        countdown_s=config.countdown_s,
         meta={"operator": config.operator, "device": device.name},
     )
 

@@ -17,6 +17,7 @@ from robot_lfd.mirror import Mirror
 from robot_lfd.rollout import Transition
 from robot_lfd.session import Session
 from robot_lfd.verdict import Verdict, medians
+from teleop.sounds import Sounds
 from teleop.view import VerdictLine, ViewModel
 from teleop.window import Window
 
@@ -50,6 +51,7 @@ class Screen:
         self._drawn_at, self._draw_s = -math.inf, 0.0
         self._medians: dict[str, float] = {}
         self._judged = 0
+        self._sounds, self._muted = Sounds(), False
 
     def began(self, tape: Tape) -> None:
         """Starts the mirror anew."""
@@ -58,6 +60,19 @@ class Screen:
     def stepped(self, step: Transition) -> None:
         """Passes the action to the mirror."""
         self.mirror.step(step.action)
+
+    def cue(self, name: str) -> None:
+        """Plays a sound, unless the person has muted it."""
+        if not self._muted:
+            self._sounds.play(name)
+
+    def write_note(self, text: str) -> None:
+        """Lets the window take a note."""
+        self.window.write_note(text)
+
+    def noted(self) -> str | None:
+        """Returns the note once it is finished."""
+        return self.window.noted()
 
     def asked_to_close(self) -> bool:
         """Returns, once, whether the window's close button was pressed."""
@@ -86,6 +101,7 @@ class Screen:
     def show(self, session: Session) -> None:
         """Draws, unless the last drawing took so long that this tick must go without: pictures yield, ticks do not."""
         now = time.perf_counter()
+        self._muted = session.muted
         period = 1.0 / session.rules.control_hz
         skip = math.ceil(self._draw_s / (DRAW_SHARE * period)) - 1
         if now - self._drawn_at < (skip + 0.5) * period and skip > 0:
@@ -121,7 +137,7 @@ class Screen:
             device=policy.device.name,
             device_title=getattr(policy.device, "title", policy.device.name),
             controls=getattr(policy.device, "controls", tuple)(),
-            does=does_now(session),
+            does={} if self.window.note is not None else does_now(session),
             gripper_width_m=None if width is None else float(width[0]),
             gripper_command=policy.grip,
             level=policy.level,
@@ -137,6 +153,7 @@ class Screen:
             message=message,
             message_kind=kind,
             countdown_s=session.countdown_s,
+            note=self.window.note,
             help=session.help,
             muted=session.muted,
         )
@@ -168,7 +185,8 @@ class Screen:
         return verdict_lines(session.kept[-1].verdict, self._medians, session.rules.control_hz) if session.kept else ()
 
     def close(self) -> None:
-        """Ends the mirror and the window."""
+        """Ends the mirror, the sounds and the window."""
+        self._sounds.close()
         self.mirror.close()
         self.window.close()
 
@@ -184,10 +202,18 @@ def does_now(session: Session) -> dict[str, str]:
         does["frame"] = "driving frame"
     does |= {f"lock_{n}": f"lock {n}" for i, n in enumerate("xyz") if i in policy.axes}
     does |= {"lock_rotation": "lock rotation"} if 5 in policy.axes else {}
-    running = {"keep": "keep", "discard": "discard", "undo": "undo 2 s", "retry": "same start again", "quit": "quit"}
-    marks = {"success": "mark success", "failure": "mark failure"}
+    running = {
+        "keep": "keep",
+        "discard": "discard",
+        "undo": "undo 2 s",
+        "retry": "same start",
+        "note": "note",
+        "quit": "quit",
+    }
+    marks = {"success": "success", "failure": "failure"}
+    later = {**marks, "note": "note", "undo": "take back the last"} if session.kept else {}
     return does | {
-        "READY": {"start": "start", "discard": "another start", "quit": "quit"},
+        "READY": {"start": "start", "discard": "another start", **later, "quit": "quit"},
         "COUNTDOWN": {"pause": "wait", "discard": "wait"},
         "REC": {**running, **marks, "start": "keep", "pause": "pause", "stop": "pause"},
         "PAUSED": {**running, **marks, "start": "go on", "pause": "go on"},
@@ -237,7 +263,7 @@ def verdict_lines(verdict: Verdict, median: dict[str, float], control_hz: float)
     return (
         solved,
         VerdictLine("replays exactly", exact, "", {True: "good", False: "bad", None: "plain"}[verdict.replays]),
-        line("rate", "rate_hz", "{:.2f} Hz", not held, held),
+        line("rate", "rate_hz", "{:.2f} Hz", not held and not math.isnan(verdict.rate_hz), held),
         line("length", "seconds", "{:.1f} s", longer),
         line("path", "path_m", "{:.2f} m", wandering),
         line("smoothness", "smoothness", "{:.1f}", verdict.smoothness < median.get("smoothness", -math.inf) - 2.0),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +40,18 @@ class Stage(Protocol):
 
     def show(self, session: Session) -> None:
         """Draws. Called in every tick, also while nothing is recorded."""
+        ...
+
+    def cue(self, name: str) -> None:
+        """Gives a sign that can be heard: one of teleop.sounds.CUES."""
+        ...
+
+    def write_note(self, text: str) -> None:
+        """Begins to take a note from the person."""
+        ...
+
+    def noted(self) -> str | None:
+        """Returns the note once it is finished."""
         ...
 
     def asked_to_close(self) -> bool:
@@ -109,6 +123,7 @@ class Session:
         self.times: list[tuple[float, float]] = []
         self.kept: list[Kept] = []
         self.discarded: list[int] = []
+        self.note = ""
         self.message, self.message_kind = "", "info"
         self.help = self.muted = False
         self.countdown_s = 0.0
@@ -152,12 +167,37 @@ class Session:
             if event is Event.QUIT:
                 return None
             if event is Event.DISCARD:
+                self._leave_out()
                 self._say(f"start {self.seed} left out", "info")
                 return self._ready
+            if event and self.kept:
+                self._on_last_kept(event)
         return None
 
+    def _on_last_kept(self, event: Event) -> None:
+        """Second thoughts about the episode kept last, before the next one begins."""
+        last = self.kept[-1]
+        if event in (Event.SUCCESS, Event.FAILURE):
+            success = event is Event.SUCCESS
+            self.store.label(last.id, success=success)
+            verdict = dataclasses.replace(last.verdict, success=success)
+            self.kept[-1] = dataclasses.replace(last, success=success, verdict=verdict)
+            self._say(f"the episode kept last is marked as {event.value}", "info")
+        elif event is Event.NOTE:
+            self.store.label(last.id, note=self._written(""))
+            self._say("note stored with the episode kept last", "info")
+        elif event is Event.UNDO:
+            self.store.delete(last.id)
+            self.kept.pop()
+            self._say("the episode kept last is taken back; lfd data undelete gives it back", "info")
+
+    def _leave_out(self) -> None:
+        self.journal.end()
+        if self.seed is not None:
+            self.discarded.append(self.seed)
+
     def _begin(self, seed: int) -> None:
-        self.mark, self.times, self._quit_asked = None, [], False
+        self.mark, self.times, self.note, self._quit_asked = None, [], "", False
         self.obs, _ = self.tape.reset(seed=seed)
         self.policy.reset()
         self.stage.began(self.tape)
@@ -186,14 +226,19 @@ class Session:
         self.countdown_s = self.rules.countdown_s
         self.state = "COUNTDOWN"
         if self.countdown_s > 0:
+            self._say("", "info")
             for event in self._idle():
+                before = self.countdown_s
                 self.countdown_s -= 0.0 if event else 1.0 / self.rules.control_hz
+                if math.ceil(before) != math.ceil(self.countdown_s):
+                    self.stage.cue("count")
                 if self.countdown_s <= 0:
                     break
                 if event in (Event.PAUSE, Event.DISCARD, Event.QUIT):
                     self._same_seed = True
                     return self._ready
         self._say("", "info")
+        self.stage.cue("start")
         return self._record
 
     def _record(self) -> State | None:
@@ -216,6 +261,7 @@ class Session:
             self.stage.show(self)
             if not self.policy.connected:
                 self._say(f"{self.policy.device.name} unplugged: plug it in again and you go on", "warn")
+                self.stage.cue("trouble")
                 return self._pause
             for event in self._events():
                 if following := self._on(event):
@@ -241,8 +287,9 @@ class Session:
     def _end(self) -> State | None:
         if self.rules.unattended:
             return self._keep if self.success or self.rules.keep_failures else self._discard
-        self.state = "ENDED"
-        if not self.message:
+        if self.state != "ENDED":
+            self.state = "ENDED"
+            self.stage.cue("solved" if self.success else "pause")
             self._say(
                 "solved: keep it?" if self.tape.success else "time is up: keep it?", "good" if self.success else "info"
             )
@@ -265,17 +312,19 @@ class Session:
         if save.kept is None:
             if self.rules.unattended:
                 raise LfdError(save.error)
+            self.state = "ENDED"
+            self.stage.cue("trouble")
             self._say(f"not saved: {save.error}", "warn")
             return self._end
         self.journal.end()
         self.kept.append(save.kept)
+        self.stage.cue("keep")
         self._say(f"kept: {'success' if save.kept.success else 'failure'}", "good" if save.kept.success else "info")
         return self._ready
 
     def _discard(self) -> State | None:
-        if self.seed is not None:
-            self.discarded.append(self.seed)
-        self.journal.end()
+        self._leave_out()
+        self.stage.cue("discard")
         self._say(f"discarded (start {self.seed})", "info")
         return self._ready
 
@@ -293,6 +342,7 @@ class Session:
         self.policy.rest()
         self._hold_grip()
         self.stage.began(self.tape)
+        self.stage.cue("undo")
         self._say(f"undone: back at {len(self.tape) / self.rules.control_hz:.1f} s", "good")
         return self._pause
 
@@ -318,8 +368,24 @@ class Session:
             Event.UNDO: self._undo,
             Event.PAUSE: self._pause if self.state == "REC" else None,
             Event.STOP: self._pause if self.state == "REC" else None,
+            Event.NOTE: self._take_note,
             Event.QUIT: self._ask_quit,
         }.get(event)
+
+    def _take_note(self) -> State | None:
+        back = self._end if self.state == "ENDED" else self._pause
+        self.state = "PAUSED" if self.state == "REC" else self.state
+        self.note = self._written(self.note)
+        self._say("noted" if self.note else "", "info")
+        return back
+
+    def _written(self, text: str) -> str:
+        """Waits for the person to write a note and returns it."""
+        self.stage.write_note(text)
+        for _ in self._idle():
+            if (note := self.stage.noted()) is not None:
+                return note
+        return text
 
     # What states share
 
@@ -357,6 +423,8 @@ class Session:
     def episode(self) -> Episode:
         """Returns the running episode as it would be kept now."""
         meta = {**self.rules.meta, "device_settings": self.policy.device.settings()}
+        if self.note:
+            meta["note"] = self.note
         if self.times and self.late > 0.02 * len(self.times):
             meta["tags"] = ["late ticks"]
         return self.tape.episode(time=np.array(self.times) if self.times else None, success=self.mark, meta=meta)

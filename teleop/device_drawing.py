@@ -11,8 +11,8 @@ from teleop.view import ViewModel
 SHORT = {
     "forward": "away", "back": "near", "left": "left", "right": "right", "up": "up", "down": "down",
     "roll_left": "roll L", "roll_right": "roll R", "pitch_up": "tip U", "pitch_down": "tip D",
-    "turn_left": "turn L", "turn_right": "turn R", "speed_up": "fast", "speed_down": "slow",
-    "success": "solved", "failure": "failed", "lock_x": "lock x", "lock_y": "lock y", "lock_z": "lock z",
+    "turn_left": "turn L", "turn_right": "turn R", "speed_up": "faster", "speed_down": "slower",
+    "success": "good", "failure": "bad", "lock_x": "lock x", "lock_y": "lock y", "lock_z": "lock z",
     "lock_rotation": "lock r", "takeover": "take", "grip": "gripper",
 }  # fmt: skip
 WORLD = {"forward": "x +", "back": "x -", "left": "y +", "right": "y -", "up": "z +", "down": "z -"}
@@ -46,6 +46,12 @@ def short(function: str, frame: str = "camera") -> str:
     if frame != "camera" and function in WORLD:
         return WORLD[function]
     return SHORT.get(function, function.replace("_", " "))
+
+
+def _word(model: ViewModel, function: str) -> str:
+    """Returns what is written on a key: for the keys that change with the state, what they do now."""
+    now = model.does.get(function, "")
+    return now if function in ("start", "grip", "pause") and now else short(function, model.frame)
 
 
 def draw_device(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
@@ -82,7 +88,7 @@ def _draw_key(
     fill, ink, cap = _key_colours(control.value > 0.5, active)
     canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, fill, radius=4, line=LINE if active else None)
     canvas.text(input_label(name), x + 5, y + h * 0.30, 11, cap, bold=True, width=w - 8)
-    canvas.text(short(control.function, model.frame), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 4)
+    canvas.text(_word(model, control.function), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 4)
 
 
 def _key_colours(pressed: bool, active: bool) -> tuple[Colour, Colour, Colour]:
@@ -127,7 +133,7 @@ def _draw_stick(
     for control, (at_x, at_y, align) in zip(halves, places, strict=True):
         if control:
             ink = FAINT if not model.does.get(control.function) else SKY if control.value > 0.0 else TEXT
-            canvas.text(short(control.function, model.frame), at_x, at_y, 12, ink, align=align)
+            canvas.text(_word(model, control.function), at_x, at_y, 12, ink, align=align)
     canvas.text(name, x - radius - 6, y - radius - 2, 10, FAINT, align="right")
 
 
@@ -138,4 +144,4 @@ def _draw_chip(canvas: Canvas, control: Control, x: float, y: float, w: float, h
     if 0.0 < control.value <= 0.5:
         canvas.box(x + 2, y + h - 6, (w - 4) * control.value, 3, ORANGE, radius=1)
     label = canvas.text(input_label(control.input), x + 8, y + h / 2, 11, cap, bold=True, width=w * 0.42)
-    canvas.text(short(control.function, model.frame), x + 14 + label, y + h / 2, 11, ink, width=w - 24 - label)
+    canvas.text(_word(model, control.function), x + 14 + label, y + h / 2, 11, ink, width=w - 24 - label)

@@ -192,6 +192,7 @@ def _draw_picture(canvas: Canvas, model: ViewModel, x: float, y: float, w: float
     if model.state in ("REC", "PAUSED"):  # the edge of the picture says it too: that is where the operator looks
         canvas.frame(x, y, w, h, STATE_COLOURS[model.state][0], 4, radius=8)
     if model.state == "COUNTDOWN":
+        canvas.veil(x + w / 2 - 90, y + h / 2 - 90, 180, 180, 170)
         canvas.text(str(math.ceil(model.countdown_s)), x + w / 2, y + h / 2, 140, YELLOW, bold=True, align="middle")
     _draw_message(canvas, model, x, y, w, h)
 
@@ -207,7 +208,7 @@ def _blit(canvas: Canvas, picture: np.ndarray, x: float, y: float, w: float, h: 
 
 
 def _draw_message(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
-    text = f"Note: {model.note}_" if model.note is not None else model.message
+    text = f"Note: {model.note}_     Enter stores it, Esc gives it up" if model.note is not None else model.message
     if not text:
         return
     ink = {"warn": YELLOW, "good": (120, 220, 180)}.get(model.message_kind, TEXT)

@@ -16,6 +16,7 @@ from teleop.device import TeleopError
 from teleop.view import ViewModel
 
 SMALLEST = (640, 400)
+LONGEST_NOTE = 200
 UNSEEN = ("offscreen", "dummy", "evdev")
 
 
@@ -44,12 +45,39 @@ class Window:
             raise TeleopError(_no_display(f"the display '{os.environ.get('DISPLAY', '')}' does not answer"))
         pygame.key.set_repeat()  # off: a key held is one press
         self.closed = False  # the person pressed the window's own close button
+        self.note: str | None = None  # the text being written
+        self._before, self._done = "", False
 
     def poll(self) -> Sequence[Any]:
-        """Returns the events since the last call."""
+        """Returns the events since the last call; while a note is written, its keys are not among them."""
         events = pygame.event.get()
         self.closed = self.closed or any(e.type == pygame.QUIT for e in events)
-        return events
+        return [e for e in events if not self._writes(e)]
+
+    def write_note(self, text: str) -> None:
+        """Begins to take keys for a note; `note` is the text so far, and `noted` says when it is done."""
+        self.note, self._before, self._done = text, text, False
+        pygame.key.start_text_input()
+
+    def noted(self) -> str | None:
+        """Returns the note once it is finished (Enter) or given up (Esc: as it was before), else None."""
+        if self.note is None or not self._done:
+            return None
+        text, self.note = self.note, None
+        pygame.key.stop_text_input()
+        return text
+
+    def _writes(self, event: Any) -> bool:
+        if self.note is None or event.type not in (pygame.KEYDOWN, pygame.KEYUP, pygame.TEXTINPUT):
+            return False
+        if event.type == pygame.TEXTINPUT and not self._done:
+            self.note = (self.note + event.text)[:LONGEST_NOTE]
+        elif event.type == pygame.KEYDOWN and event.key == pygame.K_BACKSPACE:
+            self.note = self.note[:-1]
+        elif event.type == pygame.KEYDOWN and event.key in (pygame.K_RETURN, pygame.K_KP_ENTER, pygame.K_ESCAPE):
+            self._done = True
+            self.note = self._before if event.key == pygame.K_ESCAPE else self.note
+        return event.type != pygame.KEYUP  # a release still has to reach the device
 
     def draw(self, model: ViewModel) -> None:
         """Shows `model`."""
