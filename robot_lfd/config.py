@@ -102,6 +102,8 @@ class TrainConfig:
     """Weight of the behaviour-cloning term in the actor's loss; 0 switches it off."""
     pretrain_steps: int = 1500
     """Gradient steps of behaviour cloning before IQ-Learn begins."""
+    practice_limit: int | None = None
+    """Longest practice episode in control steps. Default: twice the median demo, at most the environment's own."""
     success_blind: Flag = False
     """Control experiment: the policy's own episodes never end at success, only at the time limit."""
     eval_every: int = 0

@@ -186,7 +186,7 @@ class PandaEnv(gym.Env):
             raise LfdError(f"unknown camera '{camera}'; this environment has: {', '.join(self.camera_names)}")
         view = self._wrist_view() if camera == "wrist" else _FIXED_VIEWS[camera]
         near = 0.01 if camera == "wrist" else 0.1
-        lens = pybullet.computeProjectionMatrixFOV(80.0 if camera == "wrist" else 45.0, width_px / height_px, near, 5.0)
+        lens = pybullet.computeProjectionMatrixFOV(80.0 if camera == "wrist" else 48.0, width_px / height_px, near, 5.0)
         image = self._bullet.getCameraImage(
             width_px, height_px, view, lens, shadow=0, renderer=pybullet.ER_TINY_RENDERER,
             lightDirection=[0.5, -0.4, 1.0], flags=pybullet.ER_NO_SEGMENTATION_MASK,
@@ -366,6 +366,6 @@ def upright_pose(rng: np.random.Generator, low: tuple[float, float], high: tuple
 
 _COLOURS = [[0.84, 0.37, 0.0, 1], [0.0, 0.45, 0.70, 1]]  # vermillion, blue: apart for colour-blind eyes too
 _FIXED_VIEWS = {
-    "front": pybullet.computeViewMatrix([1.15, 0.0, 0.60], [0.45, 0.0, 0.10], [0, 0, 1]),
-    "side": pybullet.computeViewMatrix([0.5, -0.95, 0.45], [0.45, 0.0, 0.10], [0, 0, 1]),
+    "front": pybullet.computeViewMatrix([1.25, 0.0, 0.68], [0.45, 0.0, 0.15], [0, 0, 1]),
+    "side": pybullet.computeViewMatrix([0.5, -1.0, 0.50], [0.45, 0.0, 0.14], [0, 0, 1]),
 }

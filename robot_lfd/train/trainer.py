@@ -50,7 +50,7 @@ def run(config: TrainConfig) -> dict[str, Any]:
         f"{len(demos.ids)} demos, {len(rows)} steps of {spec.env_id}; the policy sees: {', '.join(spec.features)}"
     )
     out.print(f"{config.algo} {_mode(config)}, {_steps(config)} steps on the CPU (small networks are faster there)")
-    session = _Session(config, spec, rows, resumed)
+    session = _Session(config, spec, rows, _practice_limit(config, demos), resumed)
     began = time.perf_counter()
     try:
         scalars = session.train()
@@ -108,6 +108,15 @@ def _read(config: TrainConfig) -> tuple[FlatDemos, PolicySpec, Rows]:
     return demos, spec, rows
 
 
+def _practice_limit(config: TrainConfig, demos: FlatDemos) -> int | None:
+    """Returns the longest practice episode: twice the median demo, so that a lost policy starts afresh soon."""
+    if config.practice_limit is not None:
+        return config.practice_limit
+    usual = 2 * int(np.median(np.diff(demos.episode_ends, prepend=0)))
+    registered = gym.spec(DemoStore.open(config.demos[0]).spec.env_id).max_episode_steps
+    return usual if registered is None else min(usual, registered)
+
+
 def _knows_success(stores: list[DemoStore]) -> bool:
     """Environments of others have no notion of success: then every demo counts."""
     return stores[0].spec.env_id.split("/")[0] in ("pybullet", "robosuite")
@@ -149,7 +158,9 @@ def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent:
 class _Session:
     """One training run: agent, practice and random state, from a checkpoint or from the beginning."""
 
-    def __init__(self, config: TrainConfig, spec: PolicySpec, rows: Rows, resumed: Path | None) -> None:
+    def __init__(
+        self, config: TrainConfig, spec: PolicySpec, rows: Rows, practice_limit: int | None, resumed: Path | None
+    ) -> None:
         self.config, self.spec, self.rows = config, spec, rows
         self.agent = make_agent(config, spec, rows)
         self.rng = np.random.default_rng(config.seed)
@@ -157,7 +168,7 @@ class _Session:
         self.step = 0
         if _mode(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
-            env = self._make_env(**blind)
+            env = self._make_env(max_episode_steps=practice_limit, **blind)
             replay = Replay(REPLAY_ROWS, rows.obs.shape[1], spec.action_size)
             self.practice = Practice(env, self.agent, spec.features, replay, config.seed, config.success_blind)
         if resumed:
