@@ -19,14 +19,16 @@ from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import wilson_interval
-from robot_lfd.limits import Limited, Watched
+from robot_lfd.limits import Limited
 from robot_lfd.rollout import Pace, Transition, paced, rollout
+from robot_lfd.watch import Watched
 
 if TYPE_CHECKING:
     from robot_lfd.demos.store import DemoStore
 
 DEADLINE_TICKS = 2  # an answer later than this many control steps stops the arm
 REST_STEPS = 5  # a stopped arm stands for so long before its episode ends
+STOPPING_STEPS = 60  # and this long at most, where it cannot come to rest
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,14 @@ def _run(
 ) -> list[bool]:
     """Goes through the steps of an episode until its end or a stop; returns which ones a person drove."""
     by_hand: list[bool] = []
-    resting = 0
+    resting = stopping = 0
     for step in steps:
         by_hand.append(human_drives())
         if on_step:
             on_step(step, pace)
+        stopping += pilot.stop_reason is not None
         resting = resting + 1 if pilot.stop_reason and pilot.at_rest else 0
-        if resting >= REST_STEPS:
+        if resting >= REST_STEPS or stopping >= STOPPING_STEPS:
             break
     return by_hand
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +14,13 @@ from robot_lfd.rollout import Policy
 RISE_S = 0.1  # from rest to full speed; a person's keys ramp in 0.15 s
 COAST_S = 0.15  # how far ahead of the observed place the gripper still runs once it is told to stand
 REACH_M = 0.4  # workspace about the first place of the gripper, where the environment names none
+PUSH_BACK = 0.5  # of the way back inside, a step: some controllers drift while they are told to stand
+TILT_RAD = 0.8  # the gripper may lean so far from how it first stood: beyond that arms run out of joint
+FASTEST_TURN_RAD = 3.0  # rad/s; people turn at 1.5 at most
+ROLL_ON_S = 0.1  # as COAST_S, for turning
+FENCE_M = 0.03  # outside the box by more than this the arm is out of control
 SPATIAL = ("dx", "dy", "dz")
+TURNS = ("drx", "dry", "drz")
 
 
 class Unsafe(Exception):
@@ -33,11 +35,13 @@ class Limits:
         speed: (A,) in action units per second (m/s, rad/s).
         acceleration: (A,) in action units per second squared; infinite for the gripper.
         box: (2, 3) low and high corner of the gripper's workspace, metres; None: REACH_M about the first place.
+        tilt_rad: how far the gripper may lean from its first direction, where `eef_rot` tells it.
     """
 
     speed: np.ndarray
     acceleration: np.ndarray
     box: np.ndarray | None = None
+    tilt_rad: float = TILT_RAD
 
     def __post_init__(self) -> None:
         for name in ("speed", "acceleration"):
@@ -50,6 +54,7 @@ class Limits:
 def default_limits(arm: ArmEnv) -> Limits:
     """Returns the limits of an arm: its own full speed, reached in RISE_S, and its workspace if it names one."""
     full = np.asarray(arm.action_scale, np.float64) * arm.control_hz
+    full = np.where([u == "rad" for u in arm.action_units], np.minimum(full, FASTEST_TURN_RAD), full)
     rise = np.array([np.inf if n == "gripper" or u == "1" else 1.0 / RISE_S for n, u in _named(arm)])
     box = getattr(arm, "workspace", None)
     return Limits(full, full * rise, None if box is None else np.asarray(box, np.float64))
@@ -67,7 +72,7 @@ class Limited:
 
     Attributes:
         stop_reason: why it stopped; None while it runs.
-        held_back: how many actions of this episode each limit has changed: "range", "speed", "acceleration", "box".
+        held_back: how many actions of this episode each limit has changed: range, speed, acceleration, box, tilt.
     """
 
     def __init__(self, policy: Policy, arm: ArmEnv, limits: Limits | None = None) -> None:
@@ -78,17 +83,21 @@ class Limited:
         self._speed = np.minimum(self.limits.speed / (scale * arm.control_hz), 1.0)  # (A,) share of the action range
         self._rise = self.limits.acceleration / (scale * arm.control_hz**2)  # (A,) per control step
         self._grip = np.array([n == "gripper" for n in arm.action_names])
+        self._turns = [list(arm.action_names).index(n) for n in TURNS if n in arm.action_names]
         self._axes = [(i, SPATIAL.index(n)) for i, (n, u) in enumerate(_named(arm)) if n in SPATIAL and u == "m"]
         self._scale, self._size = scale, len(scale)
-        self._emergency = False
+        self._emergency, self._hz, self._outside = False, arm.control_hz, -np.inf
         self._last = np.zeros(self._size)
         self._box: np.ndarray | None = None
+        self._upright: np.ndarray | None = None
+        self._lean_before = 0.0
 
     def reset(self) -> None:
         """Starts an episode at rest. An emergency stop stays."""
         self.policy.reset()
         self.held_back.clear()
-        self._last, self._box = np.zeros(self._size), None
+        self._last, self._box, self._upright, self._lean_before = np.zeros(self._size), None, None, 0.0
+        self._outside = -np.inf
         if not self._emergency:
             self.stop_reason = None
 
@@ -112,6 +121,7 @@ class Limited:
         wanted = np.zeros(self._size)
         if self.stop_reason is None:
             try:
+                self._check_fence(obs)
                 wanted = self._asked(obs)
             except Unsafe as unsafe:
                 self.stop(str(unsafe))
@@ -133,30 +143,77 @@ class Limited:
         action = self._hold("speed", action, -self._speed, self._speed)
         action = self._hold("acceleration", action, self._last - self._rise, self._last + self._rise)
         room = self._room(obs)
-        return action if room is None else self._hold("box", action, *room)  # last: the wall counts more than comfort
+        action = action if room is None else self._hold("box", action, *room)  # the wall counts more than comfort
+        return self._upheld(action, obs)
 
     def _hold(self, name: str, action: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
         held = np.clip(action, low, high)
         self.held_back[name] += bool((held != action).any())
         return held
 
-    def _room(self, obs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns the lowest and highest action (A,) from which the gripper still comes to rest inside the box."""
-        if "eef_pos" not in obs or not self._axes:
-            return None
-        place = np.asarray(obs["eef_pos"], np.float64)
-        if not np.isfinite(place).all():
-            return None  # such an observation stops the arm anyway
+    def _workspace(self, place: np.ndarray) -> np.ndarray:
         if self._box is None:
             self._box = self.limits.box if self.limits.box is not None else np.stack([place - REACH_M, place + REACH_M])
+        return self._box
+
+    def _check_fence(self, obs: dict[str, np.ndarray]) -> None:
+        """Raises Unsafe where the gripper is outside its workspace in spite of the limits: pushed, or out of joint."""
+        place = _finite(obs, "eef_pos")
+        if place is None or not self._axes:
+            return
+        low, high = self._workspace(place)
+        outside = float(np.max([low - place, place - high]))
+        before, self._outside = self._outside, outside
+        if outside > FENCE_M and outside > before:
+            raise Unsafe(f"the gripper is {100 * outside:.0f} cm outside its workspace and going on")
+
+    def _upheld(self, action: np.ndarray, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the action without the part of its turn that leans the gripper beyond the limit."""
+        columns = _finite(obs, "eef_rot")
+        if columns is None or len(self._turns) != 3:
+            return action
+        if self._outside > 0.0 and action[self._turns].any():  # turning drags the gripper along: first back inside
+            action = action.copy()
+            action[self._turns] = 0.0
+        axis = np.cross(columns[:3], columns[3:])  # the way the gripper points
+        self._upright = axis if self._upright is None else self._upright
+        lean = float(np.arccos(np.clip(axis @ self._upright, -1.0, 1.0)))
+        growing, self._lean_before = max(lean - self._lean_before, 0.0) * self._hz, lean
+        about = np.cross(self._upright, axis)
+        if np.linalg.norm(about) < 1e-6:
+            return action
+        about /= np.linalg.norm(about)
+        turn = action[self._turns] * self._scale[self._turns]
+        room = max(0.0, self.limits.tilt_rad - lean - growing * ROLL_ON_S)
+        excess = float(turn @ about) - room
+        if excess <= 0.0:
+            return action
+        held = action.copy()
+        held[self._turns] = (turn - excess * about) / self._scale[self._turns]
+        self.held_back["tilt"] += 1
+        return np.clip(held, -1.0, 1.0)
+
+    def _room(self, obs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns the lowest and highest action (A,) from which the gripper still comes to rest inside the box."""
+        place = _finite(obs, "eef_pos")
+        if place is None or not self._axes:
+            return None
+        box = self._workspace(place)
         coast = np.asarray(obs.get("eef_vel", np.zeros(3)), np.float64) * COAST_S
         low, high = np.full(self._size, -np.inf), np.full(self._size, np.inf)
         for i, axis in self._axes:
-            ahead = self._box[1, axis] - place[axis] - max(coast[axis], 0.0)
-            behind = place[axis] - self._box[0, axis] - max(-coast[axis], 0.0)
-            high[i] = _fastest(ahead / self._scale[i], self._rise[i])
-            low[i] = -_fastest(behind / self._scale[i], self._rise[i])
+            ahead = box[1, axis] - place[axis] - max(coast[axis], 0.0)
+            behind = place[axis] - box[0, axis] - max(-coast[axis], 0.0)
+            back = np.clip(PUSH_BACK * (box[:, axis] - place[axis]) / self._scale[i], -self._speed[i], self._speed[i])
+            high[i] = back[1] if back[1] < 0.0 else _fastest(ahead / self._scale[i], self._rise[i])
+            low[i] = back[0] if back[0] > 0.0 else -_fastest(behind / self._scale[i], self._rise[i])
         return low, high
+
+
+def _finite(obs: dict[str, np.ndarray], key: str) -> np.ndarray | None:
+    """Returns an observation as float64; None where it is missing or broken (which stops the arm anyway)."""
+    value = np.asarray(obs[key], np.float64) if key in obs else None
+    return value if value is not None and np.isfinite(value).all() else None
 
 
 def _fastest(room: float, rise: float) -> float:
@@ -167,103 +224,3 @@ def _fastest(room: float, rise: float) -> float:
     while steps < 1000 and (room + rise * steps * (steps - 1) / 2) / steps > steps * rise:
         steps += 1
     return (room + rise * steps * (steps - 1) / 2) / steps
-
-
-class Watched:
-    """A policy that is checked on: its inputs, its answers' time, its own errors. Raises Unsafe, never anything else.
-
-    Args:
-        deadline_s: an answer later than this counts as none; None waits for ever, in the caller's own thread.
-        needs: observation keys without which the policy cannot be asked.
-
-    Attributes:
-        latencies_s: how long each answer took.
-    """
-
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        deadline_s: float | None = None,
-        needs: Sequence[str] = (),
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self.policy, self.deadline_s, self.needs = policy, deadline_s, tuple(needs)
-        self.latencies_s: list[float] = []
-        self._clock = clock
-        self._worker = _Worker() if deadline_s is not None else None
-
-    def reset(self) -> None:
-        """Resets the policy. Raises LfdError where it still broods over an earlier question."""
-        if self._worker and not self._worker.idle(timeout_s=10.0):
-            raise LfdError("the policy has not answered its last question for 10 s; it cannot be started again")
-        self.policy.reset()
-
-    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the policy's answer. Raises Unsafe where there is none that can be used in time."""
-        for key in self.needs:
-            if key not in obs:
-                raise Unsafe(f"observation '{key}' is missing")
-        for key, value in obs.items():
-            if not np.isfinite(value).all():
-                raise Unsafe(f"observation '{key}' is not finite")
-        began = self._clock()
-        answer = self._answer(obs)
-        self.latencies_s.append(self._clock() - began)
-        return answer
-
-    def _answer(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        try:
-            if self._worker is None or self.deadline_s is None:
-                return self.policy.act(obs)
-            return self._worker.ask(lambda: self.policy.act(obs), self.deadline_s)
-        except TimeoutError as error:
-            late_ms = 1000 * (self.deadline_s or 0.0)
-            raise Unsafe(f"the policy took longer than its {late_ms:.0f} ms") from error
-        except Exception as error:  # an arm in motion must be stopped whatever broke
-            raise Unsafe(f"the policy failed: {type(error).__name__}: {error}") from error
-
-    def close(self) -> None:
-        """Lets the waiting thread go."""
-        if self._worker:
-            self._worker.close()
-
-
-class _Worker:
-    """One thread that answers one question at a time; daemonic, so that a hung policy cannot keep the program."""
-
-    def __init__(self) -> None:
-        self._questions: queue.SimpleQueue = queue.SimpleQueue()
-        self._free = threading.Event()
-        self._free.set()
-        threading.Thread(target=self._work, name="policy", daemon=True).start()
-
-    def _work(self) -> None:
-        while (question := self._questions.get()) is not None:
-            function, answers = question
-            try:
-                answers.put((function(), None))
-            except Exception as error:  # handed to the asker
-                answers.put((None, error))
-            self._free.set()
-
-    def ask(self, function: Callable[[], np.ndarray], timeout_s: float) -> np.ndarray:
-        """Returns what the function does. Raises TimeoutError, or what the function raised."""
-        self._free.clear()
-        answers: queue.SimpleQueue = queue.SimpleQueue()
-        self._questions.put((function, answers))
-        try:
-            answer, error = answers.get(timeout=timeout_s)
-        except queue.Empty:
-            raise TimeoutError from None
-        if error is not None:
-            raise error
-        return answer
-
-    def idle(self, timeout_s: float) -> bool:
-        """Waits until no question is open."""
-        return self._free.wait(timeout_s)
-
-    def close(self) -> None:
-        """Ends the thread after its current question."""
-        self._questions.put(None)

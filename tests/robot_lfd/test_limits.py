@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_lfd.errors import LfdError
-from robot_lfd.limits import Limited, Limits, Unsafe, Watched, default_limits
+from robot_lfd.limits import Limited, Limits, Unsafe, default_limits
 from robot_lfd.rollout import rollout
+from robot_lfd.watch import Watched
 from tests.robot_lfd.point_arm import Chase, PointArm, Script, make_point_arm
 
 BOX = np.array([[-0.2, -0.1, -0.15], [0.2, 0.1, 0.15]])
@@ -64,12 +65,21 @@ def test_the_gripper_may_change_at_once_while_the_arm_may_not():
     assert np.allclose(steps[0].action[:3], [0.125, 0.125, 0.25])
 
 
-def test_a_gripper_outside_the_box_may_only_move_back_in():
-    limited = Limited(Script([(1, -1, 0, 0), (-1, 1, 0, 0)]), PointArm(), SLOW)
+def test_a_gripper_outside_the_box_is_brought_back_whatever_the_policy_wants():
+    limited = Limited(Script([(1, -1, 0, 0), (0, 0, 0, 0), (-1, 1, 0, 0)]), PointArm(), SLOW)
     limited.reset()
-    obs = {"eef_pos": np.array([0.3, 0.0, 0.0]), "target_rel": np.zeros(3)}
-    assert limited.act(obs)[0] == 0.0
-    assert limited.act(obs)[0] < 0.0
+    obs = {"eef_pos": np.array([0.21, 0.0, 0.0]), "target_rel": np.zeros(3)}
+    assert limited.act(obs)[0] == pytest.approx(-0.5 * 0.01 / 0.05)  # half of the way
+    assert limited.act(obs)[0] == pytest.approx(-0.1)
+    assert limited.act(obs)[0] < -0.1  # the policy itself wants back faster
+
+
+def test_a_gripper_far_outside_and_going_on_is_out_of_control_and_stops():
+    limited = Limited(Script([(1, 0, 0, 1)] * 9), PointArm(), SLOW)
+    limited.reset()
+    for place in (0.0, 0.22, 0.24):
+        limited.act({"eef_pos": np.array([place, 0.0, 0.0]), "target_rel": np.zeros(3)})
+    assert limited.stop_reason == "the gripper is 4 cm outside its workspace and going on"
 
 
 def test_without_a_named_workspace_the_box_is_about_the_first_place():
