@@ -1,11 +1,15 @@
 """Evaluation: numbers that can be checked by hand, the same starts every time."""
 
+import json
+
 import numpy as np
 import pytest
 
+import robot_lfd
+from robot_lfd import cli
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import EpisodeRow, EvalResult, evaluate, run_folder, wilson_interval
-from tests.robot_lfd.point_arm import Chase, make_point_arm
+from tests.robot_lfd.point_arm import ID, Chase, make_point_arm, register
 
 
 @pytest.mark.parametrize(
@@ -87,3 +91,26 @@ def test_no_episodes_is_an_error():
 def test_a_checkpoint_path_belongs_to_its_run(tmp_path):
     (tmp_path / "run/checkpoints/2500").mkdir(parents=True)
     assert run_folder(tmp_path / "run/checkpoints/2500") == run_folder(tmp_path / "run") == (tmp_path / "run").resolve()
+
+
+class Learned(Chase):
+    """Stands in for a loaded checkpoint."""
+
+    env_id, control_hz, step, algo, policy_keys = ID, 20.0, 700, "bc", ("target_rel",)
+    env_kwargs: dict = {}  # noqa: RUF012
+
+
+def test_the_command_prints_the_interval_and_keeps_the_result_in_the_run(tmp_path, monkeypatch, capsys):
+    register()
+    run = tmp_path / "run"
+    (run / "checkpoints/00000700").mkdir(parents=True)
+    monkeypatch.setattr(robot_lfd, "load_policy", lambda path: Learned())
+    argv = ["eval", str(run / "checkpoints/00000700"), "--episodes", "4", "--seed", "9", "--json"]
+    assert cli.call([*argv, "--video", str(tmp_path / "a.gif"), "--video-episodes", "2"]) == 0
+    out = capsys.readouterr().out
+    found = json.loads(out.splitlines()[-1])
+    assert (found["success_rate"], found["episodes"], found["seed"], found["step"]) == (1.0, 4, 9, 700)
+    assert found["interval"] == pytest.approx(wilson_interval(4, 4)) and "95 %: 51.0 to 100.0" in out
+    kept = json.loads((run / "eval-700-9.json").read_text())
+    assert [r["seed"] for r in kept["rows"]] == [9, 10, 11, 12] and kept["success_rate"] == 1.0
+    assert (tmp_path / "a.gif").stat().st_size > 1000
