@@ -11,7 +11,7 @@ from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.registry import ROBOSUITE_TASKS
 from robot_lfd.envs.robosuite_arms import check_known, controller_config, make_robosuite
 from robot_lfd.envs.robosuite_features import RobosuiteFeatures
-from robot_lfd.envs.robosuite_stepper import PythonStepper, make_stepper
+from robot_lfd.envs.robosuite_stepper import make_stepper
 from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
 
@@ -87,11 +87,12 @@ class RobosuiteEnv(gym.Env):
         self._compiled = -1
         self._seeded = False
         self._world.seed(0)
-        self._stepper = PythonStepper(self._env, self._substeps, "not asked yet")
-        self._begin(self._world.draw())
+        start = self._world.draw()
+        self._stepper = make_stepper(self._world, self._substeps, "robosuite", start)
+        self._begin(start)
         self._describe_actions()
-        self._stepper = make_stepper(self._world, self._substeps, control_path)
-        self._begin(self.sim_state())
+        self._stepper = make_stepper(self._world, self._substeps, control_path, start)
+        self._begin(start)
         self.policy_keys = self._features.policy_keys()
         views = [c for c in ("agentview", "frontview") if c in self._env.sim.model.camera_names]
         self.camera_names = tuple(dict.fromkeys([*views, *self._env.sim.model.camera_names]))
