@@ -1,0 +1,144 @@
+"""Training as a user calls it: resumes bit for bit, refuses plainly; its policy acts without training code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+import robot_lfd
+from robot_lfd.cli import call
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.envs.registry import make_env
+from robot_lfd.metrics import read_metrics
+
+FAST = ["--hidden", "16", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--practice-limit", "40"]
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("demos") / "reach"
+    assert (
+        call(["record", "--env", "pybullet/Reach-v0", "--device", "scripted", "--out", str(path), "--episodes", "3"])
+        == 0
+    )
+    return path
+
+
+def train(demos: Path, out: Path, *more: str) -> int:
+    return call(["train", "--demos", str(demos), "--out", str(out), *FAST, *more])
+
+
+@pytest.mark.parametrize("algo,mode", [("iq", "online"), ("iq", "offline"), ("sqil", "online"), ("bc", "offline")])
+def test_two_halves_with_a_resume_between_equal_one_whole_run(demos: Path, tmp_path: Path, algo: str, mode: str):
+    kind = ("--algo", algo, "--mode", mode, "--checkpoint-every", "230")
+    assert train(demos, tmp_path / "whole", *kind, "--steps", "330") == 0
+    assert train(demos, tmp_path / "halves", *kind, "--steps", "230") == 0  # stops in the middle of an episode
+    assert train(demos, tmp_path / "halves", *kind, "--steps", "330", "--resume") == 0
+    for name in ("model", "training"):
+        whole, halves = (tensors(tmp_path / run, 330, name) for run in ("whole", "halves"))
+        assert whole.keys() == halves.keys()
+        assert all(torch.equal(whole[k], halves[k]) for k in whole), name
+
+
+def test_a_run_folder_holds_what_the_design_says_and_nothing_pickled(demos: Path, tmp_path: Path):
+    assert train(demos, tmp_path / "run", "--steps", "300", "--json") == 0
+    run = tmp_path / "run"
+    checkpoint = run / "checkpoints" / "00000300"
+    assert {p.name for p in checkpoint.iterdir()} >= {"model.safetensors", "config.json", "stats.json", "DONE"}
+    assert (run / "config.json").exists() and list((run / "tensorboard").iterdir())
+    records = read_metrics(run)
+    assert [r["step"] for r in records] == [100, 200, 300] and records[-1]["critic_loss"] is not None
+    assert not [p for p in run.rglob("*") if p.suffix in (".pkl", ".pt", ".pth")]
+
+
+def test_a_policy_loads_without_training_code_and_acts_alike_every_time(demos: Path, tmp_path: Path):
+    assert train(demos, tmp_path / "run", "--steps", "210") == 0
+    policy = robot_lfd.load_policy(tmp_path / "run")
+    env = make_env("pybullet/Reach-v0")
+    obs, _ = env.reset(seed=0)
+    policy.reset()
+    first = [policy.act(obs) for _ in range(3)]
+    policy.reset()
+    assert all(np.array_equal(a, policy.act(obs)) for a in first)
+    assert first[0].dtype == np.float32 and env.action_space.contains(first[0])
+    code = (
+        "import sys, robot_lfd\n"
+        "robot_lfd.load_policy(sys.argv[1])\n"
+        "assert not [m for m in sys.modules if 'robot_lfd.train' in m]\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=True)
+
+
+def test_the_recovered_reward_is_q_minus_the_discounted_value_that_follows(demos: Path, tmp_path: Path):
+    assert train(demos, tmp_path / "run", "--steps", "210") == 0
+    policy = robot_lfd.load_policy(tmp_path / "run")
+    store = DemoStore.open(demos)
+    demo = store[store.ids()[0]]
+    now, after = ({k: v[a:b] for k, v in demo.obs.items()} for a, b in ((0, -1), (1, None)))
+    ended = np.arange(len(demo)) == len(demo) - 1
+    reward = policy.recovered_reward(now, demo.action, after, ended)
+    expected = policy.q(now, demo.action) - policy.spec.gamma * policy.value(after)
+    np.testing.assert_allclose(reward[:-1], expected[:-1], rtol=1e-5)
+    assert reward[-1] == pytest.approx(policy.q(now, demo.action)[-1] - policy.spec.gamma * policy.spec.absorbing_value)
+
+
+def test_more_demos_than_successes_are_never_trained_on_unless_told(demos: Path, tmp_path: Path, capfd):
+    store = DemoStore.open(demos)
+    store.label(store.ids()[0], success=False)
+    try:
+        assert train(demos, tmp_path / "a", "--algo", "bc", "--steps", "5", "--json") == 0
+        assert json.loads(capfd.readouterr().out.splitlines()[-1])["demos"] == 2
+        assert train(demos, tmp_path / "b", "--algo", "bc", "--steps", "5", "--json", "--include-failures") == 0
+        assert json.loads(capfd.readouterr().out.splitlines()[-1])["demos"] == 3
+    finally:
+        store.label(store.ids()[0], success=True)
+
+
+def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path, tmp_path: Path, capfd):
+    cases = {
+        ("--demos", str(tmp_path / "none"), "--out", str(tmp_path / "x")): "no such dataset",
+        (
+            "--demos",
+            str(demos),
+            "--out",
+            str(tmp_path / "x"),
+            "--features",
+            "nonsense",
+        ): "unknown observation 'nonsense'",
+        ("--demos", str(demos), "--out", str(tmp_path / "x"), "--gamma", "1.0"): "--gamma is 1.0",
+        ("--demos", str(demos), "--out", str(tmp_path / "x"), "--steps", "0"): "--steps 0",
+    }
+    for words, message in cases.items():
+        assert call(["train", *words]) == 1
+        error = capfd.readouterr().err.strip().splitlines()
+        assert len(error) == 1 and message in error[0], error
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_is_not_overwritten_and_another_setting_does_not_resume_it(demos: Path, tmp_path: Path, capfd):
+    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "5") == 0
+    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "5") == 1
+    assert "already holds a run" in capfd.readouterr().err
+    assert train(demos, tmp_path / "run", "--algo", "iq", "--steps", "5", "--resume") == 1
+    assert "was begun with other algo" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["DONE", "model.safetensors", "config.json"])
+def test_an_unfinished_or_damaged_checkpoint_is_refused_plainly(demos: Path, tmp_path: Path, damage: str, capfd):
+    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "5") == 0
+    file = tmp_path / "run" / "checkpoints" / "00000005" / damage
+    file.unlink() if damage == "DONE" else file.write_bytes(b"\x80\x04cos\nsystem\n(S'touch pwned'\ntR.")
+    assert call(["eval", str(tmp_path / "run"), "--episodes", "1"]) == 1
+    error = capfd.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and "Traceback" not in error[0]
+
+
+def tensors(run: Path, step: int, name: str) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run / "checkpoints" / f"{step:08d}" / f"{name}.safetensors")
