@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "data repair": ("DataRepairConfig", "robot_lfd.demos.commands:repair", "rebuild interrupted episodes"),
     "data import": ("DataImportConfig", "robot_lfd.demos.commands:import_demos", "read other tools' demos"),
     "data export": ("DataExportConfig", "robot_lfd.demos.commands:export", "write demos for other tools"),
+    "data render": ("DataRenderConfig", "robot_lfd.demos.render:run", "add cameras by simulating demos again"),
     "data label": ("DataLabelConfig", "robot_lfd.demos.edit:label", "success, note, tags, split, trim"),
     "data delete": ("DataDeleteConfig", "robot_lfd.demos.edit:delete", "mark demos as deleted"),
     "data undelete": ("DataUndeleteConfig", "robot_lfd.demos.edit:undelete", "take deletions back"),

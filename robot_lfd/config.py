@@ -330,6 +330,24 @@ class DataExportConfig:
 
 
 @dataclass(frozen=True)
+class DataRenderConfig:
+    """Simulate demos again and store what other cameras see. The pictures replace those that were recorded.
+
+    Example: lfd data render demos/lift --out demos/lift-128 --cameras agentview frontview --size-px 128
+    """
+
+    dataset: Positional[Path]
+    """Dataset folder."""
+    out: Path
+    """Dataset folder to create; one that was begun is continued."""
+    cameras: tuple[str, ...]
+    """Cameras to look through."""
+    size_px: int = 84
+    """Height and width of the pictures."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
 class DataLabelConfig:
     """Say something about demos: whether they succeeded, a note, tags, a split, which steps count.
 

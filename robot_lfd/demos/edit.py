@@ -118,14 +118,22 @@ def copy_episode(source: DemoStore, episode_id: str, target: DemoStore) -> bool:
     """
     if episode_id in target:
         return False
+    target.append(source.recorded(episode_id), episode_id=episode_id, **provenance(source, episode_id))
+    copy_labels(source, episode_id, target)
+    return True
+
+
+def provenance(source: DemoStore, episode_id: str) -> dict[str, Any]:
+    """Returns the attributes that say where a copy of an episode comes from."""
     attributes = source.attributes(episode_id)
     origin = [*attributes.get("provenance", []), str(source.path.resolve().name)]
-    kept = {k: attributes[k] for k in ("versions", "journal") if k in attributes}
-    target.append(source.recorded(episode_id), episode_id=episode_id, provenance=origin, **kept)
+    return {"provenance": origin, **{k: attributes[k] for k in ("versions", "journal") if k in attributes}}
+
+
+def copy_labels(source: DemoStore, episode_id: str, target: DemoStore) -> None:
+    """Says of a copy what was said of the original."""
     said = source.labels[episode_id]
-    fields = {k: getattr(said, k) for k in ("success", "note", "tags", "split", "trim")}
-    target.label(episode_id, **fields)
-    return True
+    target.label(episode_id, **{k: getattr(said, k) for k in ("success", "note", "tags", "split", "trim")})
 
 
 def split(config: DataSplitConfig) -> dict[str, Any]:

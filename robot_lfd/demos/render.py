@@ -1,0 +1,95 @@
+"""`lfd data render`: the same demos seen by other cameras, or in other sizes, by simulating them again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from rich.console import Console
+
+from robot_lfd.config import DataRenderConfig
+from robot_lfd.demos.edit import copy_labels, provenance
+from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.resimulate import first_difference, play
+from robot_lfd.demos.show import progress
+from robot_lfd.demos.spec import DatasetSpec
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.envs.registry import make_env
+from robot_lfd.errors import LfdError
+
+NO_LIMIT = 10_000_000  # the recorded actions say where an episode ends
+
+
+def run(config: DataRenderConfig) -> dict[str, Any]:
+    """`lfd data render`: writes a new dataset with the pictures asked for; everything else is copied bit for bit."""
+    store = DemoStore.open(config.dataset)
+    if not config.cameras:
+        raise LfdError("no camera was named; say which with --cameras")
+    ids = store.ids()
+    keywords = {k: v for k, v in store.spec.env_kwargs.items() if k not in ("max_episode_steps", "render_mode")}
+    if not store.spec.env_id.startswith(("pybullet/", "robosuite/")):
+        keywords["render_mode"] = "rgb_array"  # ours draw on demand, others only where they were told so
+    env = make_env(
+        store.spec.env_id, cameras=config.cameras, size_px=config.size_px, max_episode_steps=NO_LIMIT, **keywords
+    )
+    drifted, new = [], 0
+    try:
+        out = DemoStore.open_or_create(config.out, spec_with(store.spec, config.cameras, config.size_px))
+        with progress("rendering", len(ids)) as advance:
+            for episode_id in ids:
+                if episode_id not in out:
+                    episode, exact = _rendered(env, store.recorded(episode_id))
+                    drifted += [] if exact else [episode_id]
+                    out.append(episode, episode_id=episode_id, **provenance(store, episode_id))
+                    copy_labels(store, episode_id, out)
+                    new += 1
+                advance()
+    finally:
+        env.close()
+    console = Console()
+    console.print(f"rendered {new} demo(s) into '{config.out}', {len(ids) - new} were there already")
+    for episode_id in drifted:
+        console.print(f"[yellow]demo {episode_id} does not simulate exactly: its recorded states were drawn[/]")
+    return {"out": str(config.out), "rendered": new, "already_there": len(ids) - new, "from_states": drifted}
+
+
+def spec_with(spec: DatasetSpec, cameras: tuple[str, ...], size_px: int) -> DatasetSpec:
+    """Returns the spec of the same demos with these cameras and no others."""
+    names = ["height", "width", "channel"]
+    picture = {"shape": [size_px, size_px, 3], "dtype": "uint8", "unit": "1", "names": names}
+    kept = {p: f for p, f in spec.features.items() if not p.startswith("images/")}
+    return dataclasses.replace(spec, features={**kept, **{f"images/{c}": picture for c in cameras}})
+
+
+def _rendered(env: gym.Env, episode: Episode) -> tuple[Episode, bool]:
+    """Returns the episode with new pictures, and whether they come from an exact re-simulation."""
+    pictures: dict[str, np.ndarray] | None = None
+    blind = episode.meta.get("resimulates") is False or episode.meta.get("trimmed", [0])[0] != 0
+    if not blind:
+        first = episode.sim_state[0]
+        tape = play(env, episode.model, first, episode.meta.get("seed"), list(episode.action))
+        again = tape.episode()
+        if first_difference(episode, again) is None:
+            pictures = {k: v for k, v in again.obs.items() if k.startswith("images/")}
+    exact = pictures is not None
+    seen = pictures if pictures is not None else _pictures_of_states(env, episode)
+    kept = {k: v for k, v in episode.obs.items() if not k.startswith("images/")}
+    return episode.replace(obs={**kept, **seen}), exact
+
+
+def _pictures_of_states(env: gym.Env, episode: Episode) -> dict[str, np.ndarray]:
+    """Returns the pictures of the recorded states, set one by one."""
+    frames: dict[str, list[np.ndarray]] = {}
+    for k, state in enumerate(episode.sim_state):
+        options = {"model": episode.model if k == 0 else "", "sim_state": state}
+        obs, _ = env.reset(seed=episode.meta.get("seed"), options=options)
+        now = arm_of(env).sim_state()
+        if now.shape != state.shape or not np.allclose(now, state):
+            raise LfdError("this environment cannot be put into a recorded state, so its demos cannot be rendered")
+        for key, picture in obs.items():
+            if key.startswith("images/"):
+                frames.setdefault(key, []).append(picture)
+    return {key: np.stack(pictures) for key, pictures in frames.items()}
