@@ -18,19 +18,26 @@ import numpy as np
 
 from robot_lfd.errors import LfdError
 
+QUALITIES = ("reference", "fast")
 _MAX_GEOMS = 10_000
 _COLLISION_GROUP = 0
 _EGL_PLATFORM_DEVICE_EXT = 0x313F
 
 
 class Pictures:
-    """Draws the cameras of one model, upright RGB, with every quality setting as the model has it.
+    """Draws the cameras of one model, upright RGB.
+
+    Quality "reference" is the picture as the model has it. "fast" leaves out reflections, shadows and multi-sampling:
+    four to five times as fast in software, some 30 dB from the reference at 84 x 84, where none of them is seen much.
 
     It has its own context, made current for every picture: another simulation's window or renderer in the same
     process can then not leave its frame in ours. `forget` must be called when the model is compiled anew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quality: str = "reference") -> None:
+        if quality not in QUALITIES:
+            raise LfdError(f"picture quality is '{quality}', expected one of: {', '.join(QUALITIES)}")
+        self._fast = quality == "fast"
         self._gl: Any = None
         self._context: mujoco.MjrContext | None = None
         self._model: mujoco.MjModel | None = None
@@ -68,9 +75,15 @@ class Pictures:
         size = model.vis.global_
         size.offheight, size.offwidth = max(size.offheight, height_px), max(size.offwidth, width_px)
         self._drop_context()
+        samples = model.vis.quality.offsamples
+        model.vis.quality.offsamples = 0 if self._fast else samples
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_150)
+        model.vis.quality.offsamples = samples
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
+        if self._fast:
+            self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+            self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self._model = model
 
     def forget(self) -> None:

@@ -52,6 +52,7 @@ class RobosuiteEnv(gym.Env):
         gripper: a robosuite gripper in place of the arm's own.
         control_path: "exact" steps through compiled code, bit for bit equal to robosuite's own, where that can be,
             and through robosuite's own elsewhere; "robosuite" always does. The attribute `stepper` says which.
+        pictures: "reference" as robosuite draws them, or "fast" without reflections, shadows and multi-sampling.
         task_options: further keywords of the task's constructor, such as {"use_latch": False} for Door.
 
     Raises:
@@ -70,6 +71,7 @@ class RobosuiteEnv(gym.Env):
         control_hz: float = 20.0,
         gripper: str = "default",
         control_path: str = "exact",
+        pictures: str = "reference",
         task_options: dict[str, Any] | None = None,
     ) -> None:
         check_known("robosuite task", task, ROBOSUITE_TASKS)
@@ -83,7 +85,7 @@ class RobosuiteEnv(gym.Env):
             del options["gripper_types"]  # it has its own and takes no other
         self._env = make_robosuite(task, robots, controller_config(robots, controller), self.control_hz, options)
         self._world = RobosuiteWorld(self._env)
-        self._pictures = Pictures()
+        self._pictures = Pictures(pictures)
         self._compiled = -1
         self._seeded = False
         self._world.seed(0)

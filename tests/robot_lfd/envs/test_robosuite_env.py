@@ -215,9 +215,24 @@ def test_pictures_are_upright_and_of_any_size():
     env.close()
 
 
+def test_fast_pictures_look_like_the_reference_and_leave_the_physics_alone():
+    envs = [make_env("robosuite/Lift-v0", pictures=quality) for quality in ("reference", "fast")]
+    views = []
+    for env in envs:
+        env.reset(seed=0)
+        views.append(
+            [env.unwrapped.render_camera(c, 84, 84).astype(float) for c in ("agentview", "robot0_eye_in_hand")]
+        )
+    for reference, fast in zip(*views, strict=True):
+        error = np.mean((reference - fast) ** 2)
+        assert 0 < error < 255**2 / 10**2.8  # 28 dB
+    assert_equal(*(played(env, some_actions(env, 5), seed=1) for env in envs))
+
+
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
+        ({"pictures": "nice"}, "picture quality is 'nice'"),
         ({"task": "Lfit"}, "unknown robosuite task 'Lfit'; near matches: Lift"),
         ({"robots": "Pandda"}, "unknown robot 'Pandda'; near matches: Panda"),
         ({"controller": "OSC_POSES"}, "unknown controller 'OSC_POSES'; near matches: OSC_POSE"),
