@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.resources
 import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from robot_lfd.errors import LfdError
@@ -49,17 +51,18 @@ def call(argv: list[str]) -> int:
     class_name, target, _ = COMMANDS[words]
     config = _parse(class_name, words, rest)
     try:
+        config = _with_samples(config)
         module, function = target.split(":")
         result: dict[str, Any] = getattr(importlib.import_module(module), function)(config)
     except LfdError as error:
         return _fail(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         return _fail(_plain_os_error(error))
     except KeyboardInterrupt:
         return _fail("interrupted; what was finished is kept")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     if config.json:
         print(json.dumps(result), flush=True)
     return 0 if result.get("ok", True) else 1
@@ -77,6 +80,28 @@ def _parse(class_name: str, words: str, rest: list[str]) -> Any:
 
     cls = getattr(config, class_name)
     return tyro.cli(cls, args=rest, prog=f"lfd {words}", description=cls.__doc__)
+
+
+def _with_samples(config: Any) -> Any:
+    """Puts the folder that ships with the program in the place of `sample:<name>`."""
+
+    def found(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(found(v) for v in value)
+        return sample(str(value).removeprefix("sample:")) if str(value).startswith("sample:") else value
+
+    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    paths = {k: found(v) for k, v in values.items() if isinstance(v, Path | tuple)}
+    return dataclasses.replace(config, **paths)
+
+
+def sample(name: str) -> Path:
+    """Returns the folder of a sample in assets/samples. Raises LfdError where there is none of that name."""
+    home = Path(str(importlib.resources.files("assets"))) / "samples"
+    known = sorted(p.name for p in home.iterdir() if p.is_dir())
+    if name not in known:
+        raise LfdError(f"there is no sample '{name}'; there are: {', '.join('sample:' + k for k in known)}")
+    return home / name
 
 
 def _usage(argv: list[str]) -> int:
@@ -106,11 +131,6 @@ def _plain_os_error(error: OSError) -> str:
 def _fail(message: str) -> int:
     print(f"lfd: error: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return 1
-
-
-def config_dict(config: Any) -> dict[str, Any]:
-    """Returns a command's config as JSON can hold it."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=str))
 
 
 if __name__ == "__main__":
