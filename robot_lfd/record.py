@@ -28,7 +28,8 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.progress import ProgressStage
 from robot_lfd.rollout import Pace
-from robot_lfd.session import Kept, Rules, Session
+from robot_lfd.saving import Kept
+from robot_lfd.session import Rules, Session
 from teleop.device import Device, TeleopError
 from teleop.human import HumanPolicy
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 import math
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -17,54 +16,15 @@ from robot_lfd.demos.journal import Attempt, Journal
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.errors import LfdError
-from robot_lfd.rollout import Pace, Transition, drive, paced
-from robot_lfd.verdict import Verdict, judge
+from robot_lfd.rollout import Pace, drive, paced
+from robot_lfd.saving import Kept, Saving
+from robot_lfd.stage import Stage
 from teleop.device import Event
 from teleop.human import HumanPolicy
 
 UNDO_S = 2.0
 SHORTEST_S = 0.5  # a keep within this time of the start is a slip of the finger
 State = Callable[[], Any]  # a state runs until it is over and returns the next one, or None at the end
-
-
-class Stage(Protocol):
-    """What surrounds a session: a window with pictures, or a progress bar."""
-
-    def began(self, tape: Tape) -> None:
-        """Told of a new episode, and of one that an undo has cut."""
-        ...
-
-    def stepped(self, step: Transition) -> None:
-        """Told of each step."""
-        ...
-
-    def show(self, session: Session) -> None:
-        """Draws. Called in every tick, also while nothing is recorded."""
-        ...
-
-    def cue(self, name: str) -> None:
-        """Gives a sign that can be heard: one of teleop.sounds.CUES."""
-        ...
-
-    def write_note(self, text: str) -> None:
-        """Begins to take a note from the person."""
-        ...
-
-    def noted(self) -> str | None:
-        """Returns the note once it is finished."""
-        ...
-
-    def asked_to_close(self) -> bool:
-        """Returns, once, whether the person has pressed the window's close button."""
-        ...
-
-    def replays(self, episode: Episode) -> bool | None:
-        """Returns whether an episode re-simulates exactly, None if nobody has tried. Called off the control loop."""
-        ...
-
-    def film(self, episode: Episode) -> Episode:
-        """Returns the episode with the pictures that its dataset asks for. Called off the control loop."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -83,16 +43,6 @@ class Rules:
     keep_failures: bool = True
     countdown_s: float = 0.0
     meta: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """An episode of this session that is in the dataset."""
-
-    id: str
-    seed: int | None
-    success: bool
-    verdict: Verdict
 
 
 class Session:
@@ -242,6 +192,8 @@ class Session:
         return self._record
 
     def _record(self) -> State | None:
+        if self.tape.terminated or self.tape.truncated:
+            return self._end  # a pause came in the very tick that ended it
         self.state = "REC"
         self._quit_asked = False
         if self.pace:
@@ -304,8 +256,8 @@ class Session:
             self._say("nothing to keep yet", "warn")
             return self._record if self.state == "REC" else back
         self.state = "SAVING"
-        save = Saving(self)
-        for _ in self._idle() if not self.rules.unattended else ():
+        save = Saving(self.stage, self.store, self.episode, self.rules.control_hz, self.seed)
+        for _ in self._idle() if self.rules.realtime else ():
             if not save.is_alive():
                 break
         save.join()
@@ -428,27 +380,3 @@ class Session:
         if self.times and self.late > 0.02 * len(self.times):
             meta["tags"] = ["late ticks"]
         return self.tape.episode(time=np.array(self.times) if self.times else None, success=self.mark, meta=meta)
-
-
-class Saving(threading.Thread):
-    """Builds, stores and judges an episode off the control loop. `kept` is None where that failed: see `error`."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(name="saving", daemon=True)
-        self._session = session
-        self.kept: Kept | None = None
-        self.error = ""
-        self.start()
-
-    def run(self) -> None:
-        """Saves."""
-        session = self._session
-        try:
-            episode = session.episode()
-            verdict = judge(episode, session.rules.control_hz, session.stage.replays(episode))
-            episode = session.stage.film(episode.replace(meta={**episode.meta, "verdict": verdict.to_json()}))
-            episode_id = session.store.append(episode)
-        except (LfdError, OSError) as error:
-            self.error = str(error)
-        else:
-            self.kept = Kept(episode_id, session.seed, episode.success, verdict)

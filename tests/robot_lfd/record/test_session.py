@@ -235,3 +235,58 @@ def test_a_full_disk_is_found_before_anything_begins(tmp_path, monkeypatch, caps
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 12_000_000))
     code = call(["record", "--env", "pybullet/Reach-v0", "--device", "scripted", "--out", str(tmp_path / "demos")])
     assert code == 1 and "disk full: 12 MB free" in capsys.readouterr().err
+
+
+def _write(text):
+    for letter in text:
+        pygame.event.post(pygame.event.Event(pygame.TEXTINPUT, text=letter))
+        yield
+
+
+def test_notes_marks_and_second_thoughts_reach_the_dataset(no_screen, tmp_path):
+    folder = tmp_path / "demos"
+
+    def one_demo(count):
+        yield from _press(pygame.K_RETURN)
+        yield from wait(40)  # a countdown of a second, then a second of driving
+        yield from _press(pygame.K_c)
+        yield from _write(f"demo {count}")
+        yield from _press(pygame.K_RETURN)  # ends the note, and waits in PAUSED
+        yield from wait(3)
+        yield from _press(pygame.K_p)
+        yield from wait(20)
+        yield from _press(pygame.K_RETURN)
+        yield from until(kept(folder, count))
+        yield from wait(40)
+
+    def script():
+        yield from wait(3)
+        yield from one_demo(1)
+        yield from _press(pygame.K_y)  # on second thoughts, it was a success
+        yield from one_demo(2)
+        yield from _press(pygame.K_z)  # on second thoughts, away with it
+        yield from wait(5)
+        yield from _press(pygame.K_ESCAPE)
+        yield from wait(50)
+
+    result = _sit(folder, script(), episodes=5, countdown_s=1.0)
+    store = DemoStore.open(folder)
+    assert result["episodes"] == 1 and len(store) == 1 and len(store.ids(deleted=True)) == 2
+    episode = store[store.ids()[0]]
+    assert episode.success and episode.meta["note"] == "demo 1" and replays_exactly(store, store.ids()[0])
+
+
+def test_help_and_mute_change_the_window_alone(no_screen, tmp_path):
+    def script():
+        yield from wait(3)
+        yield from _press(pygame.K_h, pygame.K_m)
+        yield from wait(3)
+        assert seen[-1].help and seen[-1].muted and seen[-1].state == "READY"
+        yield from _press(pygame.K_ESCAPE)
+        yield from wait(50)
+
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("teleop.hud.draw", lambda surface, model: seen.append(model))
+        _sit(tmp_path / "demos", script())
+    assert seen
