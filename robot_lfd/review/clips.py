@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robot_lfd.demos.episode import Episode
+from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
 from robot_lfd.replay import first_difference, replay_env, replay_episode
 from robot_lfd.video import encode_mp4
@@ -63,12 +64,42 @@ class ClipMaker:
 
     def clip(self, episode_id: str) -> Clip:
         """Returns the clip of an episode, from the cache where it was made before."""
-        folder = self.store.path / "cache" / "review" / f"{self.camera or 'main'}-{self.size_px}"
-        kept = _read(folder, episode_id)
+        kept = _read(self.folder, episode_id)
         if kept is None:
             kept = self._make(self.store.recorded(episode_id))
-            _keep(folder, episode_id, kept)
+            _keep(self.folder, episode_id, kept)
         return kept
+
+    def still(self, episode_id: str) -> bytes:
+        """Returns the last picture alone as a JPEG, without drawing the rest; empty where there is none."""
+        folder = self.folder
+        for path in (folder / f"{episode_id}.jpg", folder / f"{episode_id}.still.jpg"):
+            try:
+                return path.read_bytes()
+            except OSError:
+                continue
+        found = self._last_picture(self.store.recorded(episode_id))
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{episode_id}.still.jpg").write_bytes(found)
+        return found
+
+    def _last_picture(self, episode: Episode) -> bytes:
+        stored = next((k for k in episode.obs if k.startswith("images/") and self.camera in (None, k[7:])), None)
+        if stored is not None:
+            return _still(episode.obs[stored][-1])
+        try:
+            env = self._simulator()
+            replay_episode(env, episode)
+            arm = arm_of(env)
+            return _still(arm.render_camera(self.camera or arm.camera_names[0], STILL_PX, STILL_PX))
+        except LfdError:
+            return b""
+
+    @property
+    def folder(self) -> Path:
+        """Where clips of this camera and size are kept."""
+        return self.store.path / "cache" / "review" / f"{self.camera or 'main'}-{self.size_px}"
 
     def _make(self, episode: Episode) -> Clip:
         stored = [c.removeprefix("images/") for c in episode.obs if c.startswith("images/")]

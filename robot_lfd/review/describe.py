@@ -66,6 +66,8 @@ def episode_row(store: DemoStore, episode_id: str, episode: Episode, number: int
         "note": info.note,
         "tags": list(info.tags),
         "split": info.split,
+        "late_steps": [int(k) for k in (late_ms > LATE_SHARE * period_ms).nonzero()[0]],
+        "by_hand": [int(x) for x in episode.intervention] if episode.intervention.any() else [],
         "policy": meta.get("policy"),
         "stop_reason": meta.get("stop_reason"),
         "settings": meta.get("device_settings"),
@@ -140,16 +142,29 @@ def belief_charts(policy: Any, episode: Episode) -> list[dict[str, Any]]:
     cloning) has an opinion on the action alone.
     """
     T = len(episode)
-    before, after = ({k: v[rows] for k, v in episode.obs.items()} for rows in (slice(0, T), slice(1, T + 1)))
-    action = episode.action.reshape(T, -1)
+    before, action, _, _ = _rows(episode)
     own = np.array([policy.act({k: v[t] for k, v in before.items()}) for t in range(T)]).reshape(T, -1)
     gap = np.linalg.norm(own - action, axis=1)
     found = [_chart("disagreement", "distance to the policy's action", [("|a - policy(s)|", gap)], shown=True)]
     if not getattr(policy, "has_critic", False):
         return found
-    ends = np.zeros(T, bool)
-    ends[-1] = episode.terminated
     values = [("Q(s, a)", policy.q(before, action)), ("V(s)", policy.value(before))]
-    reward = policy.recovered_reward(before, action, after, ends)
+    reward = policy.recovered_reward(*_rows(episode))
     beliefs = [_chart("value", "soft return", values, shown=True)]
     return [*beliefs, _chart("recovered reward", "Q(s, a) - γ V(s')", [("r", reward)], shown=True), *found]
+
+
+def recovered_mean(policy: Any, episode: Episode) -> float | None:
+    """Returns the mean recovered reward a step: low ones are demos that the policy finds odd. None without a critic."""
+    if not getattr(policy, "has_critic", False):
+        return None
+    return _short(float(np.mean(policy.recovered_reward(*_rows(episode)))))
+
+
+def _rows(episode: Episode) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Returns obs, action (T, A), next_obs and terminated (T,) of all steps."""
+    T = len(episode)
+    before, after = ({k: v[rows] for k, v in episode.obs.items()} for rows in (slice(0, T), slice(1, T + 1)))
+    ends = np.zeros(T, bool)
+    ends[-1] = episode.terminated
+    return before, episode.action.reshape(T, -1), after, ends

@@ -2,10 +2,12 @@
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const picked = new Map(); // chart name -> shown or not, kept from one episode to the next
-let leave = () => {};
+let leave = () => 0;
+let drawn = -1; // the episode on the screen: after a change it is drawn again where it was
 
 async function drawEpisode(source, index) {
-  leave();
+  const before = { index: drawn, frame: leave() };
+  drawn = index;
   const e = source.episodes[index], T = e.length, hz = source.datasets[e.dataset].control_hz;
   const charts = await source.charts(index);
   const views = [];
@@ -15,7 +17,7 @@ async function drawEpisode(source, index) {
   const plots = el("div", { class: "plots" });
   const page = el("div", { class: "wide" }, titleBar(source, e),
     el("div", { class: "episode" },
-      el("div", { class: "left" }, screen, controls.root, keysLine(), facts(source, e)),
+      el("div", { class: "left" }, screen, controls.root, keysLine(), source.editable && editor(source, e, player), facts(source, e)),
       el("div", { class: "right" }, chooser(charts, fill), plots)));
   document.getElementById("main").replaceChildren(page);
 
@@ -46,13 +48,16 @@ async function drawEpisode(source, index) {
     removeEventListener("resize", redraw);
     document.removeEventListener("themechange", redraw);
     document.removeEventListener("keydown", onKey);
-    leave = () => {};
+    leave = () => 0;
+    return player.frame;
   };
+  if (before.index === index && before.frame <= T) player.go(before.frame);
   await showVideo(source, e, screen, player);
 }
 
 function leaveEpisode() {
   leave();
+  drawn = -1;
 }
 
 async function showVideo(source, e, screen, player) {
@@ -76,6 +81,7 @@ function titleBar(source, e) {
     el("a", { class: "button", href: "#" }, "← All episodes"),
     el("h1", { tabindex: "-1", id: "episode-title" }, `Episode ${e.number}`),
     verdict(e.success),
+    e.deleted && el("span", { class: "pill bad" }, "deleted"),
     e.verdict && el("span", { class: "pill plain" }, "label set by hand"),
     e.interventions > 0 && el("span", { class: "pill hand" }, e.interventions + " steps by hand"),
     e.stop_reason && el("span", { class: "pill bad" }, "stopped: " + e.stop_reason),
@@ -128,7 +134,7 @@ function keysLine() {
 }
 
 function pressKey(event, player, source, index) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=search], textarea, select")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=search], input[type=text], textarea, select")) return;
   const by = event.shiftKey ? 10 : 1;
   const scrub = (frame) => (player.pause(), player.go(frame));
   const goTo = (to) => source.episodes[to] && (location.hash = "#e" + to);

@@ -6,6 +6,7 @@ const SORTS = {
   return: ["return", (e) => e.return],
   late: ["late steps", (e) => e.late],
   interventions: ["steps by hand", (e) => e.interventions],
+  recovered: ["recovered reward", (e) => e.recovered],
 };
 const wish = { show: "all", sort: "recorded", down: false, text: "" };
 
@@ -15,7 +16,7 @@ function drawHead(source) {
 }
 
 function datasetHead(source, dataset, index) {
-  const mine = source.episodes.filter((e) => e.dataset === index);
+  const mine = source.episodes.filter((e) => e.dataset === index && !e.deleted);
   const kwargs = Object.entries(dataset.env_kwargs).map(([k, v]) => k + "=" + JSON.stringify(v)).join(" ");
   const about = [dataset.env, kwargs, dataset.control_hz + " Hz"].filter(Boolean).join(" · ");
   return el(
@@ -27,20 +28,27 @@ function datasetHead(source, dataset, index) {
 }
 
 function stats(dataset, mine) {
-  const rate = mine.length ? Math.round((100 * dataset.solved) / mine.length) + " %" : "–";
-  const range = dataset.interval ? dataset.interval.map((x) => Math.round(100 * x)).join("–") + " %" : "";
+  const solved = mine.filter((e) => e.success).length;
+  const rate = mine.length ? Math.round((100 * solved) / mine.length) + " %" : "–";
+  const range = mine.length ? wilson(solved, mine.length).map((x) => Math.round(100 * x)).join("–") + " %" : "";
   const seconds = mine.map((e) => e.seconds);
   const people = [...new Set(mine.map((e) => e.operator || e.device).filter(Boolean))];
   const more = dataset.hidden ? "of " + (mine.length + dataset.hidden) : "";
   return [
-    ["Solved", rate, `${dataset.solved} of ${mine.length}, 95 %: ${range}`],
+    ["Solved", rate, `${solved} of ${mine.length}, 95 %: ${range}`],
     ["Episodes", mine.length, more],
     ["Median length", clock(median(seconds)), median(mine.map((e) => e.length)) + " steps"],
-    ["In all", clock(seconds.reduce((a, b) => a + b, 0)), dataset.steps + " steps"],
+    ["In all", clock(seconds.reduce((a, b) => a + b, 0)), mine.reduce((a, e) => a + e.length, 0) + " steps"],
     people.length && ["Driven by", people.slice(0, 3).join(", "), people.length > 3 ? "and " + (people.length - 3) + " more" : ""],
   ]
     .filter(Boolean)
     .map(([name, value, more]) => el("div", {}, el("dt", {}, name), el("dd", {}, value, more && el("small", {}, more))));
+}
+
+function wilson(successes, n) {
+  const z = 1.959963984540054, p = successes / n, centre = p + (z * z) / (2 * n);
+  const half = z * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n)), scale = 1 + (z * z) / n;
+  return [Math.max(0, (centre - half) / scale), Math.min(1, (centre + half) / scale)];
 }
 
 function lengthsFigure(mine) {
@@ -66,7 +74,7 @@ function drawGrid(source) {
     const found = chosen(source);
     list.replaceChildren(...found.map((e) => card(source, e)));
     if (!found.length) list.replaceChildren(el("li", { class: "empty", style: { gridColumn: "1 / -1" } }, "No episode fits; choose All or empty the search."));
-    count.textContent = found.length === source.episodes.length ? `${found.length} episodes` : `${found.length} of ${source.episodes.length} episodes`;
+    count.textContent = `${found.length} of ${source.episodes.length} episodes`;
   };
   const main = document.getElementById("main");
   main.replaceChildren(el("div", { class: "wide" }, el("h2", { class: "quiet" }, "Episodes"), tools(source, redraw, count), list));
@@ -76,20 +84,28 @@ function drawGrid(source) {
 function chosen(source) {
   const words = wish.text.toLowerCase().split(/\s+/).filter(Boolean);
   const key = SORTS[wish.sort][1];
-  const found = source.episodes.filter((e) => (wish.show === "all" || e.success === (wish.show === "solved")) && words.every((w) => e.words.includes(w)));
+  const found = source.episodes.filter((e) => isWished(e) && words.every((w) => e.words.includes(w)));
   found.sort((a, b) => key(a) - key(b) || a.index - b.index);
   return wish.down ? found.reverse() : found;
 }
 
+function isWished(e) {
+  if (wish.show === "deleted" || e.deleted) return wish.show === "deleted" && Boolean(e.deleted);
+  return wish.show === "all" || e.success === (wish.show === "solved");
+}
+
 function tools(source, redraw, count) {
-  const solved = source.episodes.filter((e) => e.success).length;
-  const choices = [["all", "All " + source.episodes.length], ["solved", "Solved " + solved], ["failed", "Not solved " + (source.episodes.length - solved)]];
+  const living = source.episodes.filter((e) => !e.deleted), gone = source.episodes.length - living.length;
+  const solved = living.filter((e) => e.success).length;
+  const choices = [["all", "All " + living.length], ["solved", "Solved " + solved], ["failed", "Not solved " + (living.length - solved)]];
+  if (gone) choices.push(["deleted", "Deleted " + gone]);
+  else if (wish.show === "deleted") wish.show = "all";
   const segments = choices.map(([value, name]) => {
     const input = el("input", { type: "radio", name: "show", value, checked: wish.show === value, onchange: () => ((wish.show = value), redraw()) });
     return el("label", {}, input, el("span", { class: "num" }, name));
   });
   const sort = el("select", { "aria-label": "Sort by", onchange: (event) => ((wish.sort = event.target.value), redraw()) },
-    Object.entries(SORTS).map(([value, [name]]) => el("option", { value, selected: wish.sort === value }, "Sort: " + name)));
+    Object.entries(SORTS).filter(([, [, key]]) => source.episodes.some((e) => Number.isFinite(key(e)))).map(([value, [name]]) => el("option", { value, selected: wish.sort === value }, "Sort: " + name)));
   const turn = el("button", { type: "button", "aria-pressed": String(wish.down), onclick: () => {
     wish.down = !wish.down;
     turn.setAttribute("aria-pressed", String(wish.down));
@@ -104,12 +120,13 @@ function tools(source, redraw, count) {
 function card(source, e) {
   const still = source.still(e.index);
   const thumb = el("div", { class: "thumb" },
-    still ? el("img", { src: still, alt: "", loading: "lazy" }) : el("div", { class: "none" }, "no pictures"),
+    still ? el("img", { src: still, alt: "", loading: "lazy", onerror: (event) => event.target.replaceWith(el("div", { class: "none" }, "no pictures")) }) : el("div", { class: "none" }, "no pictures"),
     verdict(e.success), el("span", { class: "secs num" }, clock(e.seconds)));
   const marks = [
     e.interventions > 0 && el("span", { class: "pill hand" }, e.interventions + " by hand"),
     e.late > 0 && el("span", { class: "pill plain" }, e.late + " late"),
     e.stop_reason && el("span", { class: "pill bad" }, "stopped"),
+    Number.isFinite(e.recovered) && el("span", { class: "pill plain", title: "mean recovered reward a step" }, "r " + digits(e.recovered)),
     e.tags.map((t) => el("span", { class: "pill plain" }, t)),
   ];
   const who = [e.operator, e.device, e.seed !== null && "seed " + e.seed].filter(Boolean).join(" · ");
@@ -130,6 +147,6 @@ async function playIn(source, e, thumb) {
   if (!url || thumb.querySelector("video") || !thumb.matches(":hover")) return;
   const video = el("video", { src: url, muted: true, loop: true, playsinline: true, "aria-hidden": "true", tabindex: "-1" });
   video.muted = true;
-  thumb.querySelector("img").after(video);
+  thumb.querySelector("img")?.after(video);
   video.play().catch(() => video.remove());
 }

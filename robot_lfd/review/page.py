@@ -17,16 +17,11 @@ from robot_lfd.config import ReviewConfig
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
 from robot_lfd.review.clips import Clip, ClipMaker
-from robot_lfd.review.describe import (
-    LATE_SHARE,
-    belief_charts,
-    charts,
-    dataset_summary,
-    episode_row,
-    lateness_ms,
-)
+from robot_lfd.review.describe import belief_charts, charts, dataset_summary, episode_row, recovered_mean
 
-SCRIPTS = ("source.js", "dom.js", "theme.js", "grid.js", "charts.js", "player.js", "episode.js", "main.js")
+COMMON = ("dom.js", "theme.js", "grid.js", "charts.js", "player.js", "episode.js", "main.js")
+EMBEDDED = ("embedded.js", *COMMON)
+SERVED = ("served.js", "edit.js", *COMMON)
 
 
 @dataclass(frozen=True)
@@ -43,10 +38,9 @@ def episode_sheet(store: DemoStore, maker: ClipMaker, episode_id: str, number: i
     episode = store[episode_id]
     clip = maker.clip(episode_id)
     row = episode_row(store, episode_id, episode, number)
-    late = lateness_ms(episode) > LATE_SHARE * 1000.0 / store.spec.control_hz
-    row["late_steps"] = [int(k) for k in late.nonzero()[0]]
-    row["by_hand"] = [int(x) for x in episode.intervention] if episode.intervention.any() else []
     row["pictures"] = clip.note
+    if policy is not None:
+        row["recovered"] = recovered_mean(policy, episode)
     beliefs = belief_charts(policy, episode) if policy is not None else []
     return Sheet(row, [*beliefs, *charts(episode, store.spec)], clip)
 
@@ -101,20 +95,37 @@ def page_text(summaries: list[dict[str, Any]], sheets: list[Sheet]) -> str:
     return fill_template(f"{names} · lfd review", "\n".join(blocks))
 
 
+def served_page(names: list[str]) -> tuple[str, str]:
+    """Returns the page that asks its server for everything, and the rules that the server sends along."""
+    data = _block("data", json_text({"made": f"lfd {robot_lfd.__version__}, on this machine alone."}))
+    rules = _rules(SERVED, "img-src 'self' data:; media-src blob:; connect-src 'self'; frame-ancestors 'none'")
+    return _filled(f"{', '.join(names)} · lfd review", data, SERVED, ""), rules
+
+
 def fill_template(title: str, data: str) -> str:
-    """Returns the template with style, script and a policy that lets the browser load or run nothing else."""
-    style, script = _asset("page.css"), "\n".join(_asset(name) for name in SCRIPTS)
-    rules = (
-        f"default-src 'none'; img-src data: blob:; media-src blob:; style-src 'unsafe-inline'; "
-        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    """Returns the template with style, script and rules that let the browser load or run nothing else."""
+    rules = _rules(EMBEDDED, "img-src data:; media-src blob:")
+    return _filled(title, data, EMBEDDED, f'<meta http-equiv="Content-Security-Policy" content="{rules}">')
+
+
+def _rules(scripts: tuple[str, ...], pictures: str) -> str:
+    return (
+        f"default-src 'none'; {pictures}; style-src 'unsafe-inline'; script-src '{_digest(_script(scripts))}'; "
+        "base-uri 'none'; form-action 'none'"
     )
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
+
+
+def _script(names: tuple[str, ...]) -> str:
+    return "\n".join(_asset(name) for name in names)
+
+
+def _filled(title: str, data: str, scripts: tuple[str, ...], policy: str) -> str:
     parts = {
         "<!--POLICY-->": policy,
         "<!--TITLE-->": html.escape(title),
-        "/*STYLE*/": style,
+        "/*STYLE*/": _asset("page.css"),
         "<!--DATA-->": data,
-        "/*SCRIPT*/": script,
+        "/*SCRIPT*/": _script(scripts),
     }
     return "".join(parts.get(piece, piece) for piece in _pieces(_asset("page.html"), list(parts)))
 
@@ -157,15 +168,38 @@ def _block(name: str, text: str, kind: str = "application/json") -> str:
 
 def run(config: ReviewConfig) -> dict[str, Any]:
     """`lfd review`: writes the page to a file, or serves it on this machine."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     if not config.datasets:
         raise LfdError("no dataset was named; for example: lfd review demos/lift")
     stores = [DemoStore.open(path) for path in config.datasets]
     policy = robot_lfd.load_policy(config.policy) if config.policy else None
-    if config.export is None:
-        raise LfdError("name a file for the page: --export FILE.html")
+    for store in stores if policy is not None else ():
+        _check_fits(store, policy)
+    return _export(config, stores, policy) if config.export else _serve(config, stores, policy)
+
+
+def _check_fits(store: DemoStore, policy: Any) -> None:
+    missing = [k for k in policy.policy_keys if f"obs/{k}" not in store.spec.features and k not in store.spec.features]
+    if missing:
+        raise LfdError(f"the policy needs observation '{missing[0]}', which dataset '{store.path}' does not hold")
+
+
+def _serve(config: ReviewConfig, stores: list[DemoStore], policy: Any) -> dict[str, Any]:
+    from robot_lfd.review.desk import Desk
+    from robot_lfd.review.server import serve
+
+    desk = Desk(stores, config, policy)
+    try:
+        serve(desk, config.port, lambda address: print(f"{address}\nopen this address; Ctrl+C ends it", flush=True))
+    finally:
+        desk.close()
+    return {"datasets": [str(p) for p in config.datasets]}
+
+
+def _export(config: ReviewConfig, stores: list[DemoStore], policy: Any) -> dict[str, Any]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    assert config.export is not None
     total = min(config.max_episodes, sum(len(s) for s in stores))
     columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)

@@ -6,10 +6,11 @@ function block(id) {
   return found ? found.textContent : null;
 }
 
-function embeddedSource() {
+async function openSource() {
   const data = JSON.parse(block("data"));
   const clips = new Map();
   return {
+    editable: false,
     datasets: data.datasets,
     episodes: data.episodes,
     made: data.made,

@@ -1,0 +1,165 @@
+"""The review page served on this machine alone: a token in the address, no foreign origin, no large request."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from robot_lfd.errors import LfdError
+from robot_lfd.review.desk import Conflict, Desk
+from robot_lfd.review.page import served_page
+
+HOST = "127.0.0.1"
+LARGEST_BODY = 64 * 1024
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Gate:
+    """Lets in only who knows the token and came by this machine's own address; the rest gets 403 and nothing else."""
+
+    def __init__(self, app: ASGIApp, token: str, port: int) -> None:
+        self.app, self._token = app, token
+        self._hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        if reason := self._refusal(Request(scope)):
+            await PlainTextResponse(reason, 403, headers=HEADERS)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, request: Request) -> str:
+        if request.headers.get("host", "") not in self._hosts:  # another name for this address: DNS rebinding
+            return "this page answers to its own address alone"
+        origin = request.headers.get("origin")
+        if origin is not None and origin not in {f"http://{h}" for h in self._hosts}:
+            return "another page asked"
+        if request.method != "GET" and (origin is None or request.headers.get("content-type") != "application/json"):
+            return "changes come from the page itself"
+        parts = request.url.path.split("/")
+        if len(parts) < 3 or not secrets.compare_digest(parts[1].encode(), self._token.encode()):
+            return "the address lacks its token; use the whole address that lfd review printed"
+        return ""
+
+
+def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
+    """Returns the application: page, index, curves, clips, stills, and one way to change something."""
+
+    async def page(request: Request) -> Response:
+        text, rules = served_page([s.path.resolve().name for s in desk.stores])
+        return Response(text, media_type="text/html", headers={**HEADERS, "Content-Security-Policy": rules})
+
+    async def index(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.index), headers=HEADERS)
+
+    async def curves(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.curves, *_which(request)), headers=HEADERS)
+
+    async def clip(request: Request) -> Response:
+        mp4, note = await run_in_threadpool(desk.clip, *_which(request))
+        about = {"X-Pictures": json.dumps(note)}
+        return Response(mp4, 200 if mp4 else 204, media_type="video/mp4", headers={**HEADERS, **about})
+
+    async def still(request: Request) -> Response:
+        picture = await run_in_threadpool(desk.still, *_which(request))
+        return Response(picture, 200 if picture else 404, media_type="image/jpeg", headers=HEADERS)
+
+    async def change(request: Request) -> Response:
+        wish = await _small_json(request)
+        dataset, episode_id = _which(request)
+        try:
+            row = await run_in_threadpool(desk.change, dataset, episode_id, wish)
+        except Conflict:
+            row = await run_in_threadpool(desk.row, dataset, episode_id)
+            return JSONResponse({"error": "changed meanwhile, look again", "row": row}, 409, headers=HEADERS)
+        return JSONResponse({"row": row}, headers=HEADERS)
+
+    one = "/{dataset:int}/{episode}"
+    routes = [
+        Route(f"/{token}/", page),
+        Route(f"/{token}/index.json", index),
+        Route(f"/{token}/curves{one}", _answering(curves)),
+        Route(f"/{token}/clip{one}", _answering(clip)),
+        Route(f"/{token}/still{one}", _answering(still)),
+        Route(f"/{token}/change{one}", _answering(change), methods=["POST"]),
+    ]
+    return Gate(Starlette(routes=routes), token, port)
+
+
+def _which(request: Request) -> tuple[int, str]:
+    return int(request.path_params["dataset"]), str(request.path_params["episode"])
+
+
+def _answering(endpoint: Endpoint) -> Endpoint:
+    """Makes a user's error the answer 400 with its one line."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except LfdError as error:
+            return JSONResponse({"error": str(error)}, 400, headers=HEADERS)
+
+    return answer
+
+
+async def _small_json(request: Request) -> dict[str, Any]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise LfdError(f"the request is larger than {LARGEST_BODY} bytes")
+    try:
+        wish = json.loads(body)
+    except ValueError as error:
+        raise LfdError("the request is no JSON") from error
+    if not isinstance(wish, dict):
+        raise LfdError("the request is no JSON object")
+    return wish
+
+
+def serve(desk: Desk, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serves until Ctrl+C. `on_ready` gets the address, token and all; port 0 takes a free one.
+
+    Raises:
+        LfdError: the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        raise LfdError(f"port {port} is taken; choose another with --port, or 0 for any free one") from error
+    token, actual = secrets.token_urlsafe(18), listener.getsockname()[1]
+    config = uvicorn.Config(
+        make_app(desk, token, actual), log_level="error", access_log=False, timeout_graceful_shutdown=2, ws="none"
+    )
+    on_ready(f"http://{HOST}:{actual}/{token}/")
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        return  # uvicorn raises it again once it has ended well
+    finally:
+        listener.close()
