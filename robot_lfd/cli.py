@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "data merge": ("DataMergeConfig", "robot_lfd.demos.edit:merge", "copy demos of several datasets into one"),
     "data split": ("DataSplitConfig", "robot_lfd.demos.edit:split", "share demos out as train and valid"),
     "data compact": ("DataCompactConfig", "robot_lfd.demos.edit:compact", "make deletions and trims real"),
+    "pad": ("PadConfig", "robot_lfd.pad:run", "test and calibrate a gamepad"),
     "doctor": ("DoctorConfig", "robot_lfd.doctor:run", "say what is missing and how to get it"),
 }
 

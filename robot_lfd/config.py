@@ -210,6 +210,22 @@ class ReviewConfig:
 
 
 @dataclass(frozen=True)
+class PadConfig:
+    """Show every stick and button of a gamepad by its name in the bindings, and calibrate its sticks.
+
+    Example: lfd pad --calibrate
+    """
+
+    calibrate: Flag = False
+    """Measure where the sticks rest (drift); lfd record takes it into account from then on."""
+    bindings: Path | None = None
+    """A TOML file with your own bindings, to be checked and shown."""
+    seconds: float | None = None
+    """End by itself after so long. Default: Esc or the close button."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
 class DoctorConfig:
     """Say what works on this machine, what is missing and how to get it.
 
@@ -290,12 +306,12 @@ class DataImportConfig:
     """File to read."""
     out: Path
     """Dataset folder to create or to add to."""
-    format: Literal["auto", "robosuite", "robomimic", "diffusion_policy"] = "auto"
+    format: Literal["auto", "robosuite", "robomimic", "diffusion_policy", "minari"] = "auto"
     """Format of the file; auto looks inside."""
     env: str = ""
-    """diffusion_policy: environment id of the demos, which the format does not say."""
-    control_hz: float = 20.0
-    """diffusion_policy: control steps per second, which the format does not say."""
+    """Environment id of the demos, where the format does not say it (diffusion_policy)."""
+    control_hz: float | None = None
+    """Control steps per second, where the format does not say it. Default: the environment's own (minari) or 20."""
     open_loop: bool = True
     """robomimic: also play each demo's actions from its start and report whether it still succeeds."""
     cameras: tuple[str, ...] = ()
@@ -318,7 +334,7 @@ class DataExportConfig:
     """Dataset folder."""
     out: Path
     """New file or folder."""
-    format: Literal["robomimic", "diffusion_policy"] = "robomimic"
+    format: Literal["robomimic", "diffusion_policy", "minari"] = "robomimic"
     """Format to write."""
     success: Verdict | None = None
     """yes: only demos that succeeded, no: only those that failed. Default: all."""

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 import time
 from collections import deque
@@ -26,6 +27,7 @@ from robot_lfd.errors import LfdError
 SIZES_PX = (128, 192, 256, 320, 400, 512)
 TOO_SLOW_S, FAST_S = 0.07, 0.03  # for one picture: beyond this a smaller one, below it a larger one
 INSET_SHARE = 0.5  # side of the inset beside the main picture's
+STILL_S = 0.3  # after so long without a step there is time for sharp pictures
 INSET_EVERY = 2  # the inset is drawn every other time
 
 
@@ -143,6 +145,7 @@ class Mirror:
 
 def _live(pipe: Connection, recipe_text: str) -> None:
     """The other process: makes the world, then listens, steps and draws until told to close."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the recorder hears Ctrl-C and then closes us
     with contextlib.suppress(OSError):
         os.nice(5)  # the control loop goes first
     try:
@@ -168,16 +171,16 @@ class _World:
         self.actions: list[Any] = []
         self.fixed: int | None = recipe.get("view_px")
         self.size = SIZES_PX.index(256)
-        self.turn, self.stale = 0, False
+        self.turn, self.stale, self.refined = 0, False, True
 
     def live(self) -> None:
         while True:
-            while self.pipe.poll(None if not self.stale else 0):
+            while self.pipe.poll(0 if self.stale else None if self.refined else STILL_S):
                 what, data = json.loads(self.pipe.recv_bytes())
                 if what == "close":
                     return
                 getattr(self, f"on_{what}")(data)
-            self.draw()
+            self.draw() if self.stale else self.refine()
 
     def on_reset(self, data: dict[str, Any]) -> None:
         self.start, self.actions = data, []
@@ -218,7 +221,7 @@ class _World:
 
     def draw(self) -> None:
         """Draws what is to be seen now, and learns from how long it took."""
-        self.stale = False
+        self.stale, self.refined = False, False
         side = self.fixed or SIZES_PX[self.size]
         for i, camera in enumerate(self.views):
             if i == 0:
@@ -227,6 +230,12 @@ class _World:
             elif self.turn % INSET_EVERY == 0:
                 self.picture(camera, round(side * INSET_SHARE), main=False)
         self.turn += 1
+
+    def refine(self) -> None:
+        """Draws everything as sharp as it gets: nothing moves, so there is time."""
+        self.refined = True
+        for i, camera in enumerate(self.views):
+            self.picture(camera, round(SIZES_PX[-1] * (INSET_SHARE if i else 1.0)), main=i == 0)
 
     def picture(self, camera: str, side: int, *, main: bool) -> float:
         start = time.perf_counter()

@@ -147,9 +147,10 @@ def _make_device(config: RecordConfig) -> Device:
 
     if config.device == "keyboard":
         return make_keyboard(config.bindings)
+    from teleop.calibration import load_centres
     from teleop.gamepad import GamepadDevice
 
-    return GamepadDevice(config.bindings, keyboard=make_keyboard())
+    return GamepadDevice(config.bindings, keyboard=make_keyboard(), centres=load_centres())
 
 
 def _screen(config: RecordConfig, window: Any, spec: DatasetSpec, arm: ArmEnv, store: DemoStore) -> Any:

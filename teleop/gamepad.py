@@ -188,6 +188,23 @@ class GamepadDevice:
         analog = [n for n in values if n[-1] in "+-" or n.endswith("trigger") or n.startswith("hat")]
         return [n for n in analog if values[n] > PRESSED >= before.get(n, 0.0)]
 
+    @property
+    def connected(self) -> bool:
+        """Whether a pad is plugged in."""
+        return self._pad is not None
+
+    def describe(self) -> dict[str, str]:
+        """Returns the pad's title, its kind (mapped or generic) and its guid; nothing while it is unplugged."""
+        return {"title": self._pad.title, "kind": self._pad.kind, "guid": self._pad.guid} if self._pad else {}
+
+    def stick_axes(self) -> list[str]:
+        """Returns the names of the axes that are sticks."""
+        return [axis for pair in self._pad.sticks for axis in pair] if self._pad else []
+
+    def raw(self) -> dict[str, float]:
+        """Returns every axis, button and hat side as SDL gives it."""
+        return self._pad.raw() if self._pad else {}
+
     def values(self) -> dict[str, float]:
         """Returns every input, 0..1: centred, beyond the deadzone, on the curve."""
         if self._pad is None:
@@ -219,7 +236,8 @@ def start_pads() -> None:
     """Starts SDL's joystick and controller systems; doing it twice does no harm."""
     pygame.joystick.init()
     sdl_controller.init()
-    pygame.event.pump()
+    if pygame.display.get_init():
+        pygame.event.pump()
 
 
 def plugged_pads() -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,11 @@ class Window:
 
     def draw(self, model: ViewModel) -> None:
         """Shows `model`."""
-        hud.draw(pygame.display.get_surface(), model)
+        self.show(hud.draw, model)
+
+    def show(self, draw: Callable[[pygame.Surface, Any], None], model: Any) -> None:
+        """Shows what another drawing makes of its own model."""
+        draw(pygame.display.get_surface(), model)
         pygame.display.flip()
 
     def save_picture(self, path: Path) -> None:

@@ -127,6 +127,12 @@ def _entry(line):
     return line if isinstance(line, dict) else {}
 
 
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path, monkeypatch):
+    """Keeps the calibrations of whoever runs the tests out of them."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
 @pytest.fixture(scope="session")
 def display():
     """An X server of our own, without a screen; killed at the end."""

@@ -8,8 +8,9 @@ import numpy as np
 import pygame
 import pytest
 
+from robot_lfd import pad as lfd_pad
 from robot_lfd import record
-from robot_lfd.config import RecordConfig
+from robot_lfd.config import PadConfig, RecordConfig
 from teleop.bindings import DRIVE, load_table, make_bindings
 from teleop.device import Command
 from teleop.keyboard import KEYS, KeyboardDevice
@@ -153,3 +154,19 @@ def test_the_pad_has_its_picture(pad, tmp_path, monkeypatch):
         env="pybullet/Lift-v0", out=Path("demos/lift"), device="gamepad", env_kwargs=("control=pose",), view_px=512
     )
     record.run(config, Person(script()).make_pace)
+
+
+def test_the_pad_tester_has_its_picture(pad, tmp_path):
+    one = pad()
+
+    def script():
+        yield from wait(3)
+        yield from tap(one, "a", "b", "start", "leftshoulder")
+        for axis, value in (("leftx", -1.0), ("leftx", 1.0), ("leftx", 0.1), ("righty", -0.6), ("lefttrigger", 0.8)):
+            one.axis(axis, value)
+            yield from wait(2)
+        one.button("x", True)
+        yield from wait(2)
+        yield from _shot(_folder(tmp_path).absolute(), "pad-tester")
+
+    lfd_pad.run(PadConfig(seconds=3.0), Person(script()).make_pace)
