@@ -12,7 +12,7 @@ from robot_lfd.demos.convert.hdf5 import reading
 from robot_lfd.errors import LfdError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-KNOWN = "robosuite or robomimic HDF5, or a diffusion_policy ReplayBuffer (zarr v2)"
+KNOWN = "robosuite or robomimic HDF5, a diffusion_policy ReplayBuffer (zarr v2) or a Minari dataset (hdf5)"
 
 
 def detect_format(source: Path) -> str:
@@ -36,6 +36,8 @@ def detect_format(source: Path) -> str:
 def _folder_format(source: Path) -> str:
     if (source / "meta" / "episode_ends" / ".zarray").is_file():
         return "diffusion_policy"
+    if (source / "main_data.hdf5").is_file() or (source / "data" / "main_data.hdf5").is_file():
+        return "minari"
     if (source / "episodes.zarr").is_dir():
         raise LfdError(f"'{source}' is a dataset already; to copy its demos: lfd data merge {source} --out FOLDER")
     raise LfdError(f"'{source}' is a folder of no known kind, expected {KNOWN}")
@@ -51,6 +53,10 @@ def importer(name: str) -> Callable[..., dict[str, Any]]:
         from robot_lfd.demos.convert.robomimic_hdf5 import import_robomimic_hdf5
 
         return import_robomimic_hdf5
+    if name == "minari":
+        from robot_lfd.demos.convert.minari_hdf5 import import_minari
+
+        return import_minari
     from robot_lfd.demos.convert.diffusion_policy_zarr import import_diffusion_policy
 
     return import_diffusion_policy
@@ -62,6 +68,10 @@ def exporter(name: str) -> Callable[..., dict[str, Any]]:
         from robot_lfd.demos.convert.robomimic_hdf5 import export_robomimic_hdf5
 
         return export_robomimic_hdf5
+    if name == "minari":
+        from robot_lfd.demos.convert.minari_hdf5 import export_minari
+
+        return export_minari
     from robot_lfd.demos.convert.diffusion_policy_zarr import export_diffusion_policy
 
     return export_diffusion_policy

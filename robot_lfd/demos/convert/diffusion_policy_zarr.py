@@ -86,7 +86,7 @@ def import_diffusion_policy(
     *,
     max_demos: int | None = None,
     env_id: str = "",
-    control_hz: float = 20.0,
+    control_hz: float | None = None,
     **_: Any,
 ) -> dict[str, Any]:
     """Adds the episodes of a ReplayBuffer to the dataset `out`.
@@ -97,6 +97,7 @@ def import_diffusion_policy(
     Raises:
         LfdError: no ReplayBuffer, a damaged one, or nothing said about its environment.
     """
+    control_hz = 20.0 if control_hz is None else control_hz
     try:
         root = zarr.open_group(source, mode="r", zarr_format=2)
         data = {name: _checked(array, f"data/{name}", source) for name, array in _arrays(root, "data")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,21 @@ from robot_lfd.errors import LfdError
 from tests.robot_lfd.demos.conftest import made_up_episode, made_up_spec, same
 
 HUMAN = Path(os.environ.get("LFD_DATA", "../shared/data")) / "robosuite" / "square_ph_low_dim.hdf5"
+PEER = os.environ.get("LFD_PEER_ROBOMIMIC")  # a Python with robomimic
+LOOK = """
+import sys, json
+import robomimic.utils.file_utils as files
+import robomimic.utils.obs_utils as obs_utils
+from robomimic.utils.dataset import SequenceDataset
+obs_utils.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": ["eef_pos"], "rgb": ["front_image"]}})
+def read(**filters):
+    return SequenceDataset(sys.argv[1], obs_keys=["eef_pos", "front_image"], seq_length=2, load_next_obs=True,
+                           dataset_keys=("actions", "rewards", "dones"), frame_stack=1, pad_seq_length=True, **filters)
+data, row = read(), read()[5]
+print(json.dumps([files.get_env_metadata_from_dataset(sys.argv[1])["env_name"], len(data), data.n_demos,
+                  len(read(filter_by_attribute="train")), row["actions"].tolist(), row["obs"]["eef_pos"].tolist(),
+                  row["obs"]["front_image"].tolist()]))
+"""
 ENV_ARGS = {"env_name": "Lift", "type": 1, "env_kwargs": {"robots": ["Panda"], "control_freq": 20}}
 
 
@@ -146,6 +162,23 @@ def test_a_robosuite_dataset_names_its_environment_as_robomimic_does(lift, tmp_p
     from robot_lfd.demos.convert.robomimic_hdf5 import _environment
 
     assert _environment(env_args) == (store.spec.env_id, store.spec.env_kwargs)
+
+
+@pytest.mark.slow
+def test_robomimic_reads_what_we_export(store: DemoStore, tmp_path: Path):
+    if not PEER:
+        pytest.skip("set LFD_PEER_ROBOMIMIC to a Python with robomimic")
+    ids = [store.append(made_up_episode(k, 4 + k)) for k in range(3)]
+    store.label(ids[0], split="train")
+    export_robomimic_hdf5(store, ids, tmp_path / "out.hdf5")
+    done = subprocess.run([PEER, "-c", LOOK, tmp_path / "out.hdf5"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    name, total, demos, train, action, seen, image = json.loads(done.stdout.splitlines()[-1])
+    assert (name, total, demos, train) == ("made-up/Task-v0", 15, 3, 4)
+    episode = store[ids[1]]
+    np.testing.assert_allclose(action, episode.action[1:3])
+    np.testing.assert_allclose(seen, episode.obs["eef_pos"][1:3])
+    np.testing.assert_array_equal(image, episode.obs["images/front"][1:3])
 
 
 GOOD = {"actions": np.zeros((3, 7), np.float32), "states": np.zeros((3, 32)), "rewards": np.zeros(3)}
