@@ -306,10 +306,10 @@ class DataImportConfig:
     """File to read."""
     out: Path
     """Dataset folder to create or to add to."""
-    format: Literal["auto", "robosuite", "robomimic", "diffusion_policy", "minari"] = "auto"
+    format: Literal["auto", "robosuite", "robomimic", "diffusion_policy", "minari", "lerobot"] = "auto"
     """Format of the file; auto looks inside."""
     env: str = ""
-    """Environment id of the demos, where the format does not say it (diffusion_policy)."""
+    """Environment id of the demos, where the format does not say it (diffusion_policy, lerobot)."""
     control_hz: float | None = None
     """Control steps per second, where the format does not say it. Default: the environment's own (minari) or 20."""
     open_loop: bool = True
@@ -334,7 +334,7 @@ class DataExportConfig:
     """Dataset folder."""
     out: Path
     """New file or folder."""
-    format: Literal["robomimic", "diffusion_policy", "minari"] = "robomimic"
+    format: Literal["robomimic", "diffusion_policy", "minari", "lerobot"] = "robomimic"
     """Format to write."""
     success: Verdict | None = None
     """yes: only demos that succeeded, no: only those that failed. Default: all."""

@@ -12,7 +12,7 @@ from robot_lfd.demos.convert.hdf5 import reading
 from robot_lfd.errors import LfdError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-KNOWN = "robosuite or robomimic HDF5, a diffusion_policy ReplayBuffer (zarr v2) or a Minari dataset (hdf5)"
+KNOWN = "robosuite or robomimic HDF5, a diffusion_policy ReplayBuffer, a Minari dataset or a LeRobotDataset v3"
 
 
 def detect_format(source: Path) -> str:
@@ -38,6 +38,8 @@ def _folder_format(source: Path) -> str:
         return "diffusion_policy"
     if (source / "main_data.hdf5").is_file() or (source / "data" / "main_data.hdf5").is_file():
         return "minari"
+    if (source / "meta" / "info.json").is_file():
+        return "lerobot"
     if (source / "episodes.zarr").is_dir():
         raise LfdError(f"'{source}' is a dataset already; to copy its demos: lfd data merge {source} --out FOLDER")
     raise LfdError(f"'{source}' is a folder of no known kind, expected {KNOWN}")
@@ -53,6 +55,10 @@ def importer(name: str) -> Callable[..., dict[str, Any]]:
         from robot_lfd.demos.convert.robomimic_hdf5 import import_robomimic_hdf5
 
         return import_robomimic_hdf5
+    if name == "lerobot":
+        from robot_lfd.demos.convert.lerobot_v3 import import_lerobot
+
+        return import_lerobot
     if name == "minari":
         from robot_lfd.demos.convert.minari_hdf5 import import_minari
 
@@ -68,6 +74,10 @@ def exporter(name: str) -> Callable[..., dict[str, Any]]:
         from robot_lfd.demos.convert.robomimic_hdf5 import export_robomimic_hdf5
 
         return export_robomimic_hdf5
+    if name == "lerobot":
+        from robot_lfd.demos.convert.lerobot_v3 import export_lerobot
+
+        return export_lerobot
     if name == "minari":
         from robot_lfd.demos.convert.minari_hdf5 import export_minari
 

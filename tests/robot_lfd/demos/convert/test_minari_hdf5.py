@@ -154,7 +154,7 @@ def test_malformed_datasets_are_refused_and_nothing_is_stored(tmp_path: Path, me
     assert not (tmp_path / "out").exists()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_dataset_is_refused_or_read_but_never_a_surprise(tmp_path: Path, data: st.DataObject):
     folder = tmp_path / os.urandom(6).hex()

@@ -1,0 +1,394 @@
+"""LeRobotDataset v3, both ways: parquet files of frames, parquet of episodes and tasks, `meta/info.json`.
+
+Export stores pictures as PNG inside the parquet files, which LeRobot reads as it reads video, and which loses nothing.
+Video is lossy: on import it is left out, and the report says so. Needs pyarrow: pip install 'robot-lfd[lerobot]'.
+
+Source: `src/lerobot/datasets/` of https://github.com/huggingface/lerobot , codebase version v3.0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from robot_lfd.demos.convert.rest import (
+    Rest,
+    bare_episode,
+    bare_spec,
+    reading_rest,
+    store_all,
+    write_rest,
+    writing_rest,
+)
+from robot_lfd.demos.convert.staging import new_folder
+from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.spec import DatasetSpec
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.errors import LfdError
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ImportError as error:
+    raise LfdError(
+        "LeRobot's format needs pyarrow, which is not installed: pip install 'robot-lfd[lerobot]'"
+    ) from error
+
+FILE_BYTES = 100 << 20
+DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
+COUNTERS = ("frame_index", "episode_index", "index", "task_index")
+PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def state_parts(spec: DatasetSpec) -> list[tuple[str, int]]:
+    """Returns the low-dim observations, in the order in which `observation.state` holds them, and their sizes."""
+    low = sorted(p for p in spec.features if p.startswith("obs/"))
+    return [(p.removeprefix("obs/"), int(np.prod(spec.features[p]["shape"]))) for p in low]
+
+
+def export_lerobot(
+    store: DemoStore, ids: list[str], out: Path, *, tick: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Writes episodes as a LeRobotDataset: `observation.state` is all low-dim observations, in the names' order."""
+    if store.spec.control_hz != round(store.spec.control_hz):
+        raise LfdError(f"LeRobot wants whole frames per second, this dataset has {store.spec.control_hz:g}")
+    features = _features(store.spec)
+    rows: list[dict[str, Any]] = []
+    with new_folder(out) as staged, writing_rest(staged, store.spec) as rest:
+        files = _Files(staged, _schema(features))
+        start = 0
+        for number, episode_id in enumerate(ids):
+            episode = store[episode_id]
+            frames = _frames(store.spec, episode, number, start)
+            place = files.write(frames, features)
+            stats = {name: _stats(column) for name, column in frames.items()}
+            rows.append({"number": number, "length": len(episode), "start": start, **place, "stats": stats})
+            start += len(episode)
+            write_rest(rest, number, episode_id, episode)
+            tick()
+        files.close()
+        _write_meta(staged, store.spec, features, rows, start)
+    return {"demos": len(ids), "steps": start}
+
+
+def _features(spec: DatasetSpec) -> dict[str, dict[str, Any]]:
+    names = [f"{key}.{i}" if size > 1 else key for key, size in state_parts(spec) for i in range(size)]
+    action = spec.features["action"]
+    size = int(np.prod(action["shape"]))
+    found: dict[str, dict[str, Any]] = {
+        "action": {"dtype": action["dtype"], "shape": [size], "names": action.get("names")},
+    }
+    if names:
+        found["observation.state"] = {"dtype": "float32", "shape": [len(names)], "names": names}
+    for camera in spec.cameras:
+        shape = spec.features[f"images/{camera}"]["shape"]
+        axes = ["height", "width", "channel"]
+        found[f"observation.images.{camera}"] = {"dtype": "image", "shape": shape, "names": axes}
+    single = {"shape": [1], "names": None}
+    found |= {"next.reward": {"dtype": "float32", **single}, "next.done": {"dtype": "bool", **single}}
+    found |= {"next.success": {"dtype": "bool", **single}, "timestamp": {"dtype": "float32", **single}}
+    return found | {name: {"dtype": "int64", **single} for name in COUNTERS}
+
+
+def _schema(features: dict[str, dict[str, Any]]) -> pa.Schema:
+    return pa.schema([(name, _arrow_type(feature)) for name, feature in features.items()])
+
+
+def _arrow_type(feature: dict[str, Any]) -> pa.DataType:
+    if feature["dtype"] == "image":
+        return PICTURE
+    kind = pa.from_numpy_dtype(np.dtype(feature["dtype"]))
+    return kind if feature["shape"] == [1] else pa.list_(kind, feature["shape"][0])
+
+
+def _frames(spec: DatasetSpec, episode: Episode, number: int, start: int) -> dict[str, np.ndarray]:
+    """Returns the columns of an episode; T rows, as LeRobot has no observation after the last action."""
+    T = len(episode)
+    low = [episode.obs[key][:-1].reshape(T, -1) for key, _ in state_parts(spec)]
+    last = np.arange(T) == T - 1
+    columns = {"action": episode.action.reshape(T, -1)}
+    if low:
+        columns["observation.state"] = np.concatenate(low, 1)
+    columns |= {f"observation.images.{c}": episode.obs[f"images/{c}"][:-1] for c in spec.cameras}
+    columns |= {"next.reward": episode.reward[:, None], "next.done": last[:, None]}
+    columns |= {"next.success": (last & episode.success)[:, None]}
+    columns["timestamp"] = (np.arange(T) / spec.control_hz).astype(np.float32)[:, None]
+    counted = (np.arange(T), np.full(T, number), start + np.arange(T), np.zeros(T))
+    return columns | {name: c.astype(np.int64)[:, None] for name, c in zip(COUNTERS, counted, strict=True)}
+
+
+class _Files:
+    """Parquet files of about 100 MB, one row group an episode."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._folder, self._schema = folder, schema
+        self._writer: pq.ParquetWriter | None = None
+        self._number, self._bytes = -1, 0
+
+    def write(self, frames: dict[str, np.ndarray], features: dict[str, dict[str, Any]]) -> dict[str, int]:
+        """Writes an episode and returns where it is."""
+        if self._writer is None or self._bytes > FILE_BYTES:
+            self.close()
+            self._number, self._bytes = self._number + 1, 0
+            path = self._folder / DATA_PATH.format(**self._place())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(path, self._schema)
+        arrays = [_column(frames[name], features[name]) for name in self._schema.names]
+        table = pa.Table.from_arrays(arrays, schema=self._schema)
+        self._writer.write_table(table)
+        self._bytes += table.nbytes
+        return self._place()
+
+    def _place(self) -> dict[str, int]:
+        return {"chunk_index": self._number // 1000, "file_index": self._number % 1000}
+
+    def close(self) -> None:
+        """Finishes the file that is being written."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _column(rows: np.ndarray, feature: dict[str, Any]) -> pa.Array:
+    if feature["dtype"] == "image":
+        cells = [{"bytes": _png(p), "path": f"frame-{k:06d}.png"} for k, p in enumerate(rows)]
+        return pa.array(cells, PICTURE)
+    flat = pa.array(np.ascontiguousarray(rows).ravel())
+    return flat if feature["shape"] == [1] else pa.FixedSizeListArray.from_arrays(flat, feature["shape"][0])
+
+
+def _png(picture: np.ndarray) -> bytes:
+    ok, data = cv2.imencode(".png", picture[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    assert ok
+    return data.tobytes()
+
+
+def _stats(rows: np.ndarray) -> dict[str, list]:
+    """Returns LeRobot's statistics of a column; of pictures per channel, from 0 to 1, shaped (3, 1, 1)."""
+    pictures = rows.ndim == 4
+    values = (rows[:: max(1, len(rows) // 8)].reshape(-1, 3) / 255.0) if pictures else rows.astype(np.float64)
+    found = {"min": values.min(0), "max": values.max(0), "mean": values.mean(0), "std": values.std(0)}
+    found |= {name: np.quantile(values, q, axis=0) for name, q in QUANTILES.items()}
+    shaped = {k: (v[:, None, None] if pictures else v).tolist() for k, v in found.items()}
+    return {**shaped, "count": [len(rows)]}
+
+
+def _write_meta(
+    folder: Path, spec: DatasetSpec, features: dict[str, Any], rows: list[dict[str, Any]], total: int
+) -> None:
+    meta = folder / "meta"
+    (meta / "episodes" / "chunk-000").mkdir(parents=True)
+    info = {
+        "codebase_version": "v3.0",
+        "robot_type": str(spec.env_kwargs.get("robots", "panda")).lower(),
+        "total_episodes": len(rows),
+        "total_frames": total,
+        "total_tasks": 1,
+        "chunks_size": 1000,
+        "data_files_size_in_mb": FILE_BYTES >> 20,
+        "video_files_size_in_mb": 200,
+        "fps": int(spec.control_hz),
+        "splits": {"train": f"0:{len(rows)}"},
+        "data_path": DATA_PATH,
+        "video_path": None,
+        "features": features,
+    }
+    (meta / "info.json").write_text(json.dumps(info, indent=4))
+    (meta / "stats.json").write_text(json.dumps(_all_stats(rows, features), indent=4))
+    pq.write_table(_episode_table(rows, spec.env_id), meta / "episodes" / "chunk-000" / "file-000.parquet")
+    pq.write_table(_task_table(spec.env_id), meta / "tasks.parquet")
+
+
+def _all_stats(rows: list[dict[str, Any]], features: dict[str, Any]) -> dict[str, Any]:
+    """Returns the statistics over all episodes: exact but for quantiles, which are weighted means as in LeRobot."""
+    return {name: _merged([row["stats"][name] for row in rows]) for name in features}
+
+
+def _merged(parts: list[dict[str, list]]) -> dict[str, list]:
+    counts = np.array([p["count"][0] for p in parts], np.float64)
+    stacked = {k: np.array([p[k] for p in parts], np.float64) for k in parts[0] if k != "count"}
+    weights = (counts / counts.sum()).reshape(-1, *[1] * (stacked["mean"].ndim - 1))
+    mean = (weights * stacked["mean"]).sum(0)
+    variance = (weights * (stacked["std"] ** 2 + (stacked["mean"] - mean) ** 2)).sum(0)
+    found = {"min": stacked["min"].min(0), "max": stacked["max"].max(0), "mean": mean, "std": np.sqrt(variance)}
+    found |= {name: (weights * stacked[name]).sum(0) for name in QUANTILES}
+    return {**{k: v.tolist() for k, v in found.items()}, "count": [int(counts.sum())]}
+
+
+def _episode_table(rows: list[dict[str, Any]], task: str) -> pa.Table:
+    columns: dict[str, list] = {
+        "episode_index": [r["number"] for r in rows],
+        "tasks": [[task] for _ in rows],
+        "length": [r["length"] for r in rows],
+        "data/chunk_index": [r["chunk_index"] for r in rows],
+        "data/file_index": [r["file_index"] for r in rows],
+        "dataset_from_index": [r["start"] for r in rows],
+        "dataset_to_index": [r["start"] + r["length"] for r in rows],
+        "meta/episodes/chunk_index": [0] * len(rows),
+        "meta/episodes/file_index": [0] * len(rows),
+    }
+    for name, stats in rows[0]["stats"].items():
+        columns |= {f"stats/{name}/{k}": [r["stats"][name][k] for r in rows] for k in stats}
+    return pa.table(columns)
+
+
+def _task_table(task: str) -> pa.Table:
+    """Returns the tasks as pandas would write them, with the tasks as index: so LeRobot looks them up."""
+    index = "__index_level_0__"
+    text = {"pandas_type": "unicode", "numpy_type": "object"}
+    described = {
+        "index_columns": [index],
+        "column_indexes": [{"name": None, "field_name": None, **text, "metadata": {"encoding": "UTF-8"}}],
+        "columns": [
+            {"name": n, "field_name": n, "pandas_type": "int64", "numpy_type": "int64", "metadata": None}
+            for n in ("task_index",)
+        ]
+        + [{"name": None, "field_name": index, **text, "metadata": None}],
+        "creator": {"library": "pyarrow", "version": pa.__version__},
+        "pandas_version": "2.2.0",
+    }
+    table = pa.table({"task_index": pa.array([0], pa.int64()), index: pa.array([task])})
+    return table.replace_schema_metadata({"pandas": json.dumps(described)})
+
+
+def import_lerobot(
+    source: Path,
+    out: Path,
+    *,
+    max_demos: int | None = None,
+    env_id: str = "",
+    control_hz: float | None = None,
+    **_: Any,
+) -> dict[str, Any]:
+    """Adds the episodes of a LeRobotDataset to the dataset `out`; video is left out, and the report names it.
+
+    Args:
+        env_id: which environment, where this program did not export it. control_hz: in the place of its `fps`.
+
+    Raises:
+        LfdError: no LeRobotDataset v3, a damaged one, or nothing said about its environment.
+    """
+    try:
+        info = _read_info(source)
+        with reading_rest(source) as rest:
+            if rest is None and not env_id:
+                raise LfdError(f"'{source}' does not say which environment its demos are of; name it with --env")
+            hz = float(info["fps"]) if control_hz is None else control_hz
+            first = next(_episodes(source, info, rest, hz, max_demos), (None, None))[1]
+            if first is None:
+                raise LfdError(f"'{source}' holds no episodes")
+            spec = rest.spec if rest else bare_spec(env_id, hz, first)
+            checked = (spec.check(e) for _, e in _episodes(source, info, rest, hz, max_demos))
+            deque(checked, maxlen=0)  # all of it is looked at before any of it is stored
+            report = store_all(out, spec, _episodes(source, info, rest, hz, max_demos))
+    except LfdError:
+        raise
+    except Exception as error:  # whatever pyarrow makes of damaged files
+        reason = str(error).split("\n")[0][:200]
+        raise LfdError(f"'{source}' cannot be read as a LeRobotDataset: {type(error).__name__}: {reason}") from error
+    return {**report, "videos_left_out": sorted(n for n, f in info["features"].items() if f.get("dtype") == "video")}
+
+
+def _read_info(source: Path) -> dict[str, Any]:
+    info = json.loads((source / "meta" / "info.json").read_bytes())
+    if info.get("codebase_version") != "v3.0":
+        raise LfdError(f"'{source}' is a LeRobotDataset of version {info.get('codebase_version')}, expected v3.0")
+    if "action" not in info["features"]:
+        raise LfdError(f"'{source}' has no feature 'action'")
+    return info
+
+
+def _episodes(
+    source: Path, info: dict[str, Any], rest: Rest | None, control_hz: float, max_demos: int | None
+) -> Iterator[tuple[str | None, Episode]]:
+    wanted = ["action", "next.reward", "next.success", "next.done", "episode_index"]
+    seen = [n for n, f in info["features"].items() if n.startswith("observation.") and f["dtype"] != "video"]
+    waiting: dict[int, list[dict[str, np.ndarray]]] = {}
+    limit = info["total_episodes"] if max_demos is None else min(max_demos, info["total_episodes"])
+    number = 0
+    for path in sorted((source / "data").rglob("*.parquet")):
+        file = pq.ParquetFile(path)
+        if file.metadata.num_rows > 65536 + 1000 * path.stat().st_size:
+            raise LfdError(f"'{path}' declares {file.metadata.num_rows} rows, more than it can hold")
+        columns = [n for n in (*wanted, *seen) if n in file.schema_arrow.names]
+        for group in range(file.num_row_groups):
+            for index, rows in _by_episode(file.read_row_group(group, columns), info):
+                while number < index:
+                    if number == limit:
+                        return
+                    yield _episode(number, waiting.pop(number), info, rest, control_hz, source)
+                    number += 1
+                waiting.setdefault(index, []).append(rows)
+    for last in sorted(waiting):
+        if last < limit:
+            yield _episode(last, waiting[last], info, rest, control_hz, source)
+
+
+def _by_episode(table: pa.Table, info: dict[str, Any]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    owners = table["episode_index"].to_numpy()
+    for index in np.unique(owners):
+        part = table.filter(pa.array(owners == index))
+        yield int(index), {n: _rows(part[n], info["features"].get(n, {})) for n in part.column_names}
+
+
+def _rows(column: pa.ChunkedArray, feature: dict[str, Any]) -> np.ndarray:
+    if feature.get("dtype") == "image":
+        return np.stack([_picture(cell["bytes"], tuple(feature["shape"])) for cell in column.to_pylist()])
+    if pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+        rows = np.array(column.to_pylist(), np.dtype(feature["dtype"]))
+        return rows.reshape(len(rows), -1)
+    return column.to_numpy()
+
+
+def _picture(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise LfdError("a picture is damaged")
+    if tuple(picture.shape) not in (shape, (*shape[1:], shape[0])):
+        raise LfdError(f"a picture has shape {picture.shape}, expected {shape}")
+    return np.ascontiguousarray(picture[:, :, ::-1])
+
+
+def _episode(
+    number: int,
+    parts: list[dict[str, np.ndarray]],
+    info: dict[str, Any],
+    rest: Rest | None,
+    control_hz: float,
+    source: Path,
+) -> tuple[str | None, Episode]:
+    rows = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
+    action, reward = rows["action"], rows.get("next.reward")
+    pictures = {
+        f"images/{n.removeprefix('observation.images.').removeprefix('observation.')}": a
+        for n, a in rows.items()
+        if n.startswith("observation.") and info["features"][n]["dtype"] == "image"
+    }
+    if rest is not None and reward is not None:
+        shape = tuple(rest.spec.features["action"]["shape"])
+        low = _split_state(rows.get("observation.state"), rest.spec)
+        return rest.complete(number, {**low, **pictures}, action.reshape(len(action), *shape), reward)
+    low = {
+        n.removeprefix("observation."): a.reshape(len(a), -1)
+        for n, a in rows.items()
+        if n.startswith("observation.") and info["features"][n]["dtype"] != "image"
+    }
+    success = bool(rows["next.success"].any()) if "next.success" in rows else None
+    meta = {"device": "lerobot", "source": {"file": source.name, "demo": number}}
+    single = action.reshape(len(action), -1) if action.dtype.kind == "f" else action
+    return None, bare_episode({**low, **pictures}, single, reward, control_hz, success=success, meta=meta)
+
+
+def _split_state(state: np.ndarray | None, spec: DatasetSpec) -> dict[str, np.ndarray]:
+    found, at = {}, 0
+    for key, size in state_parts(spec):
+        assert state is not None
+        found[key] = state[:, at : at + size].reshape(len(state), *spec.features[f"obs/{key}"]["shape"])
+        at += size
+    return found
