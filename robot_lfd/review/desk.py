@@ -98,9 +98,9 @@ class Desk:
         """
         store = self.store(dataset)
         self._known(dataset, episode_id)
+        fields = _checked(wish)
         if wish.get("revision") != revision(store.info(episode_id)):
             raise Conflict
-        fields = _checked(wish)
         deleted = fields.pop("deleted", None)
         if fields:
             store.label(episode_id, **fields)

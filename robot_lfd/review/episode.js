@@ -52,7 +52,7 @@ async function drawEpisode(source, index) {
     return player.frame;
   };
   if (before.index === index && before.frame <= T) player.go(before.frame);
-  await showVideo(source, e, screen, player);
+  showVideo(source, e, screen, player).catch((problem) => screen.replaceChildren(el("div", { class: "none" }, problem.message)));
 }
 
 function leaveEpisode() {
@@ -61,7 +61,9 @@ function leaveEpisode() {
 }
 
 async function showVideo(source, e, screen, player) {
+  screen.replaceChildren(el("div", { class: "none" }, "drawing …"));
   const url = await source.clip(e.index);
+  if (!screen.isConnected) return; // the reader has gone on
   if (!url) {
     screen.replaceChildren(el("div", { class: "none" }, e.pictures || "no pictures"));
     return;

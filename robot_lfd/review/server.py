@@ -152,6 +152,7 @@ def serve(desk: Desk, port: int, on_ready: Callable[[str], None]) -> None:
     except OSError as error:
         listener.close()
         raise LfdError(f"port {port} is taken; choose another with --port, or 0 for any free one") from error
+    listener.listen(64)  # before the address is known: nobody is turned away
     token, actual = secrets.token_urlsafe(18), listener.getsockname()[1]
     config = uvicorn.Config(
         make_app(desk, token, actual), log_level="error", access_log=False, timeout_graceful_shutdown=2, ws="none"

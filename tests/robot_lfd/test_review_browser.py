@@ -1,0 +1,212 @@
+"""The served page, driven as a person would drive it, in Debian's Chromium."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+
+from robot_lfd.demos.store import DemoStore
+from tests.robot_lfd.record.conftest import wait_until
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
+LFD = [sys.executable, "-m", "robot_lfd.cli"]
+HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> & 良い"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Three scripted demos of each simulator's shortest task."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for name, env, count in (("reach", "pybullet/Reach-v0", "3"), ("lift", "robosuite/Lift-v0", "1")):
+        argv = ["record", "--env", env, "--device", "scripted", "--episodes", count, "--out", str(folder / name)]
+        subprocess.run([*LFD, *argv, "--operator", "anna"], check=True, capture_output=True)
+    return folder
+
+
+class Served:
+    """`lfd review` in a process of its own."""
+
+    def __init__(self, *paths):
+        argv = ["review", *map(str, paths), "--port", "0", "--size-px", "64"]
+        self.process = subprocess.Popen([*LFD, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.url = self.process.stdout.readline().strip()
+        assert self.url.startswith("http://127.0.0.1:"), self.process.communicate()[1]
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def served(recorded, tmp_path):
+    shutil.copytree(recorded, tmp_path / "data")
+    server = Served(tmp_path / "data/reach", tmp_path / "data/lift")
+    server.data = tmp_path / "data"
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as p:
+        args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        chromium = p.chromium.launch(executable_path=CHROMIUM, args=args)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, served):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(20_000)
+    page.problems = []
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
+    page.on("request", lambda r: page.problems.append(r.url) if not r.url.startswith((served.url, "blob:")) else None)
+    page.goto(served.url)
+    page.wait_for_selector(".card")
+    yield page
+    assert page.problems == []
+    page.close()
+
+
+def frame(page) -> int:
+    return int(page.get_by_role("slider", name="Time").get_attribute("aria-valuenow"))
+
+
+def test_grid_filter_search_and_hover(page, served):
+    assert page.locator(".card").count() == 4 and page.locator("#head h1").all_inner_texts() == ["reach", "lift"]
+    page.get_by_role("radio", name="Not solved 0").check()
+    assert page.get_by_text("No episode fits").is_visible()
+    page.get_by_role("radio", name="All 4").check()
+    page.get_by_role("searchbox").fill("nobody")
+    assert page.locator(".card").count() == 0
+    page.get_by_role("searchbox").fill("anna")
+    page.get_by_label("Sort by").select_option("length")
+    seconds = [float(t.split()[0]) for t in page.locator(".secs").all_inner_texts()]
+    assert len(seconds) == 4 and seconds == sorted(seconds)
+    page.locator(".card a").first.hover()
+    page.wait_for_selector(".thumb video")
+
+
+def test_scrubbing_by_keyboard_mouse_and_playing(page):
+    page.locator(".card a").nth(1).click()
+    page.wait_for_selector(".screen video")
+    steps = int(page.get_by_role("slider", name="Time").get_attribute("aria-valuemax"))
+    for key, expected in (("ArrowRight", 1), ("Shift+ArrowRight", 11), ("ArrowLeft", 10), ("End", steps), ("Home", 0)):
+        page.keyboard.press(key)
+        assert frame(page) == expected
+    plot = page.locator(".plot").first.bounding_box()
+    page.mouse.click(plot["x"] + plot["width"] / 2, plot["y"] + 10)
+    middle = frame(page)
+    assert abs(middle - steps / 2) <= 1
+    hz = 20.0
+    shown = page.locator(".screen video").evaluate("v => v.currentTime")
+    assert shown == pytest.approx((middle + 0.5) / hz, abs=0.02)
+    page.keyboard.press(" ")
+    wait_until(lambda: frame(page) > middle + 3, what="the video to play on")
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".card")
+
+
+def test_label_note_trim_delete_and_undo_are_in_the_log_and_survive_a_killed_server(page, served, browser):
+    page.locator(".card a").first.click()
+    page.get_by_role("button", name="✕ Not solved").click()
+    page.wait_for_selector(".bar .pill.bad")
+    page.get_by_label("Note", exact=True).fill(HOSTILE)
+    page.get_by_label("Tags, with commas between").fill("bad grasp, slow")
+    page.get_by_role("button", name="Keep note and tags").click()
+    page.wait_for_selector("dd:has-text('bad grasp, slow')")
+    for _ in range(5):
+        page.locator(".track").press("ArrowRight")
+    page.get_by_role("button", name="Cut before here").click()
+    page.wait_for_selector("dt:has-text('Trim')")
+    page.get_by_role("button", name="Delete").click()
+    page.wait_for_selector(".pill:has-text('deleted')")
+    page.locator("#toast button").click()  # undo the deletion
+    playwright.expect(page.locator(".pill:has-text('deleted')")).to_have_count(0)
+    assert page.title() != "hacked"
+    served.kill()
+    store = DemoStore.open(served.data / "reach")
+    info = store.info(store.ids(deleted=True)[0])
+    assert (info.success, info.note, info.tags, info.deleted) == (False, HOSTILE, ("bad grasp", "slow"), False)
+    assert info.trim is not None and info.trim[0] == 5 and info.trim[1] == info.attributes["length"]
+
+
+def test_two_tabs_do_not_overwrite_one_another(page, served, browser):
+    other = browser.new_page()
+    other.goto(served.url + "#e0")
+    other.wait_for_selector(".edit")
+    page.locator(".card a").first.click()
+    page.get_by_label("Note", exact=True).fill("first")
+    page.get_by_role("button", name="Keep note and tags").click()
+    page.wait_for_selector("dd:has-text('first')")
+    other.get_by_label("Note", exact=True).fill("second")
+    other.get_by_role("button", name="Keep note and tags").click()
+    other.wait_for_selector("#toast:has-text('changed meanwhile')")
+    store = DemoStore.open(served.data / "reach")
+    assert store.info(store.ids()[0]).note == "first"
+    other.close()
+
+
+def test_the_grid_and_an_episode_are_usable_with_the_keyboard_alone(page):
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.card a')"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".episode")
+    playwright.expect(page.locator("#episode-title")).to_be_focused()
+    page.keyboard.press("PageDown")
+    playwright.expect(page.locator("#episode-title")).to_have_text("Episode 2")
+
+
+def ask(url, **kwargs):
+    data = kwargs.pop("data", None)
+    request = urllib.request.Request(
+        url, data=data, headers=kwargs.pop("headers", {}), method=kwargs.pop("method", None)
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_foreign_pages_wrong_tokens_traversal_and_large_requests_are_refused(served):
+    base, episode = served.url, DemoStore.open(served.data / "reach").ids()[0]
+    origin, token = re.match(r"(http://[^/]+)/([^/]+)/", base).groups()
+    change = f"{base}change/0/{episode}"
+    mine = {"Origin": origin, "Content-Type": "application/json"}
+    assert ask(base)[0] == 200 and ask(f"{base}index.json")[0] == 200
+    assert ask(origin)[0] == ask(f"{origin}/wrong/index.json")[0] == ask(f"{origin}/{token[:-1]}/")[0] == 403
+    assert ask(base, headers={"Host": "evil.example"})[0] == 403
+    assert ask(f"{base}index.json", headers={"Origin": "http://evil.example"})[0] == 403
+    body = json.dumps({"note": "x", "revision": "?"}).encode()
+    assert ask(change, data=body, headers={"Content-Type": "application/json"})[0] == 403
+    assert ask(change, data=body, headers={**mine, "Origin": "null"})[0] == 403
+    assert ask(change, data=body, headers={**mine, "Content-Type": "text/plain"})[0] == 403
+    assert ask(change, data=body, headers=mine)[0] == 409
+    assert ask(change, data=b"x" * 200_000, headers=mine)[0] == 400
+    assert ask(change, data=b"[]", headers=mine)[0] == ask(change, data=b'{"success": "yes"}', headers=mine)[0] == 400
+    assert ask(f"{base}clip/0/..%2F..%2Flabels.jsonl")[0] in (400, 404)
+    assert ask(f"{base}still/0/../../../../etc/passwd")[0] in (400, 403, 404)
+    assert ask(f"{base}curves/9/{episode}")[0] == 400
+    assert not DemoStore.open(served.data / "reach").info(episode).note
+
+
+def test_a_taken_port_is_one_plain_line(served, recorded):
+    port = re.search(r":(\d+)/", served.url).group(1)
+    done = subprocess.run(
+        [*LFD, "review", str(recorded / "reach"), "--port", port], capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 1 and f"port {port} is taken" in done.stderr and done.stderr.count("\n") == 1
