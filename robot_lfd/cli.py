@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "data import": ("DataImportConfig", "robot_lfd.demos.commands:import_demos", "read other tools' demos"),
     "data export": ("DataExportConfig", "robot_lfd.demos.commands:export", "write demos for other tools"),
     "data render": ("DataRenderConfig", "robot_lfd.demos.render:run", "add cameras by simulating demos again"),
+    "data copy": ("DataCopyConfig", "robot_lfd.demos.commands:copy", "to or from remote storage (s3://...)"),
     "data label": ("DataLabelConfig", "robot_lfd.demos.edit:label", "success, note, tags, split, trim"),
     "data delete": ("DataDeleteConfig", "robot_lfd.demos.edit:delete", "mark demos as deleted"),
     "data undelete": ("DataUndeleteConfig", "robot_lfd.demos.edit:undelete", "take deletions back"),

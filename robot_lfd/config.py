@@ -364,6 +364,20 @@ class DataRenderConfig:
 
 
 @dataclass(frozen=True)
+class DataCopyConfig:
+    """Copy a dataset to remote storage or from there. What was copied before is not copied again.
+
+    Example: lfd data copy demos/lift s3://bucket/lift
+    """
+
+    source: Positional[Path]
+    """Dataset folder or URL."""
+    target: Positional[Path]
+    """Dataset folder or URL."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
 class DataLabelConfig:
     """Say something about demos: whether they succeeded, a note, tags, a split, which steps count.
 

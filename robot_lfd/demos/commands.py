@@ -10,7 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from robot_lfd.config import DataExportConfig, DataImportConfig, DataInfoConfig, DataRepairConfig, DataVerifyConfig
+from robot_lfd.config import (
+    DataCopyConfig,
+    DataExportConfig,
+    DataImportConfig,
+    DataInfoConfig,
+    DataRepairConfig,
+    DataVerifyConfig,
+)
+from robot_lfd.demos.edit import copy_episode
+from robot_lfd.demos.remote import RemoteFolder, upload, url_of
 from robot_lfd.demos.repair import repair as repair_store
 from robot_lfd.demos.select import Selection, select_some, verdict
 from robot_lfd.demos.show import progress
@@ -175,3 +184,23 @@ def export(config: DataExportConfig) -> dict[str, Any]:
         report = exporter(config.format)(store, ids, config.out, tick=advance)
     Console().print(f"wrote {len(ids)} demos to '{config.out}'")
     return {"dataset": str(config.dataset), "out": str(config.out), "format": config.format, **report}
+
+
+def copy(config: DataCopyConfig) -> dict[str, Any]:
+    """`lfd data copy`: copies a dataset to remote storage or from there; what is there already is left out."""
+    source, url = DemoStore.open(config.source), url_of(config.target)
+    ids = source.ids(deleted=url is not None)
+    with progress("copying", len(ids)) as advance:
+        if url is not None:
+            if source.remote:
+                raise LfdError("both datasets are on remote storage; copy to this machine first")
+            report = upload(source, RemoteFolder(url), ids, advance)
+        else:
+            target = DemoStore.open_or_create(config.target, source.spec)
+            new = 0
+            for episode_id in ids:
+                new += copy_episode(source, episode_id, target)
+                advance()
+            report = {"copied": new, "already_there": len(ids) - new}
+    Console().print(f"copied {report['copied']} demo(s), {report['already_there']} were there already")
+    return {"source": str(config.source), "target": url or str(config.target), **report}

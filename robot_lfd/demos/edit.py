@@ -161,6 +161,7 @@ def split(config: DataSplitConfig) -> dict[str, Any]:
 def compact(config: DataCompactConfig) -> dict[str, Any]:
     """`lfd data compact`: makes deletions and trims real."""
     store = DemoStore.open(config.dataset)
+    store.require_local()
     if any(is_running(p) for p in (store.path / JOURNAL).glob("*.jsonl")):
         raise LfdError(f"'{config.dataset}' is being recorded into; compact it when the session is over")
     gone = [i for i in store.ids(deleted=True) if store.labels[i].deleted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,10 @@ class Files(Protocol):
 
     def read(self, name: str) -> bytes:
         """Returns the content of a file. Raises OSError."""
+        ...
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Told which files are about to be read."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -32,6 +37,9 @@ class Folder:
     def read(self, name: str) -> bytes:
         """Returns the content of a file. Raises OSError."""
         return (self.path / name).read_bytes()
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Does nothing: a file on this machine is read fast enough."""
 
     def names(self, folder: str) -> list[str]:
         """Returns what lies in a folder, sorted. Raises OSError."""

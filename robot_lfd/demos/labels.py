@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from robot_lfd.demos.durable import held, sync_folder, write_all
-from robot_lfd.demos.lines import decode_line, encode_line, read_log
+from robot_lfd.demos.folder import Files
+from robot_lfd.demos.lines import decode_line, encode_line, parse_log
 
 FIELDS = ("success", "note", "tags", "split", "trim", "deleted")
 
@@ -33,8 +34,8 @@ class LabelLog:
     while nothing changed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, files: Files) -> None:
+        self.path, self._files = path, files
         self._seen: tuple[int, int] | None = None
         self._labels: dict[str, Label] = {}
 
@@ -58,14 +59,11 @@ class LabelLog:
         sync_folder(self.path.parent)
 
     def _refresh(self) -> None:
-        try:
-            stat = self.path.stat()
-        except FileNotFoundError:
+        seen = self._files.version(self.path.name)
+        if seen is None:
             self._seen, self._labels = None, {}
-            return
-        seen = (stat.st_size, stat.st_mtime_ns)
-        if seen != self._seen:
-            self._labels = _merge(read_log(self.path).entries)
+        elif seen != self._seen:
+            self._labels = _merge(parse_log(self._files.read(self.path.name)).entries)
             self._seen = seen
 
 

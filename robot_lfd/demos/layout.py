@@ -128,6 +128,9 @@ def read_arrays(
     files: Files, episode_id: str, attributes: dict[str, Any], paths: Iterable[str]
 ) -> dict[str, np.ndarray]:
     """Returns some of an episode's arrays by path, each checked."""
+    paths = list(paths)
+    wanted = {n for n in attributes["file_checksums"] if n.rpartition("/")[0] in paths}
+    files.prefetch(f"{EPISODES}/{episode_id}/{n}" for n in sorted(wanted))
     return {path: read_array(files, episode_id, path, attributes) for path in paths}
 
 

@@ -50,9 +50,13 @@ def read_log(path: Path) -> Log:
     """Returns what a log holds; a missing file is an empty log, a torn last line is left out."""
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_LOG_BYTES)
+            return parse_log(file.read(MAX_LOG_BYTES))
     except FileNotFoundError:
         return Log()
+
+
+def parse_log(data: bytes) -> Log:
+    """Returns what the bytes of a log hold; a torn last line is left out."""
     lines = data.split(b"\n")
     entries, damaged = [], []
     for number, line in enumerate(lines[:-1], 1):

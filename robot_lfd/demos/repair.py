@@ -42,6 +42,7 @@ class Repair:
 
 def repair(store: DemoStore, *, tick: Callable[[], None] = lambda: None) -> Repair:
     """Mends what a crash left; committed episodes and running sessions are not touched."""
+    store.require_local()
     done = Repair()
     _mend_root(store, done)
     _mend_labels(store, done)

@@ -31,6 +31,7 @@ from robot_lfd.demos.layout import (
     root_document,
     rows_of,
 )
+from robot_lfd.demos.remote import RemoteFolder, local_home, url_of
 from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.errors import LfdError
 
@@ -67,9 +68,10 @@ class DemoStore:
     Any number of processes and threads may append and read at once. Opening reads one small file.
     """
 
-    def __init__(self, path: Path, spec: DatasetSpec) -> None:
-        self.path, self.spec, self.files = path, spec, Folder(path)
-        self.labels = LabelLog(path / LABELS)
+    def __init__(self, path: Path, spec: DatasetSpec, files: Files | None = None) -> None:
+        self.path, self.spec, self.remote = path, spec, files is not None
+        self.files: Files = Folder(path) if files is None else files
+        self.labels = LabelLog(path / LABELS, self.files)
         self._last_time = datetime.min.replace(tzinfo=timezone.utc)
         self._id_lock = threading.Lock()
         self._journal: Journal | None = None
@@ -105,6 +107,8 @@ class DemoStore:
         Raises:
             LfdError: no such folder, no dataset in it, a newer format, or a damaged description.
         """
+        if url := url_of(path):
+            return _open_remote(url)
         path = Path(path)
         if not path.exists():
             raise LfdError(f"no such dataset: '{path}'; record one with lfd record --out {path}")
@@ -114,16 +118,13 @@ class DemoStore:
             raise LfdError(f"'{path}' is no dataset: there is no {EPISODES} in it") from error
         except OSError as error:
             raise LfdError(f"dataset '{path}' cannot be read: {_reason(error)}") from error
-        if attributes.get("format") != FORMAT:
-            raise LfdError(f"'{path}' is a zarr folder of another program, expected one of lfd; see: lfd data import")
-        if attributes.get("format_version") != FORMAT_VERSION:
-            found = attributes.get("format_version")
-            raise LfdError(f"dataset '{path}' has format version {found}, this lfd reads {FORMAT_VERSION}; update lfd")
-        return DemoStore(path, DatasetSpec.from_json(attributes))
+        return DemoStore(path, _spec_of(attributes, str(path)))
 
     @staticmethod
     def open_or_create(path: Path | str, spec: DatasetSpec) -> DemoStore:
         """Returns the dataset, made new where there is none. Raises LfdError where it is one of another kind."""
+        if url_of(path):
+            raise LfdError(f"'{path}' is on remote storage and can only be read; work on one here, then: lfd data copy")
         path = Path(path)
         if not (path / EPISODES).exists():
             try:
@@ -155,7 +156,9 @@ class DemoStore:
         return iter(self.ids())
 
     def __contains__(self, episode_id: object) -> bool:
-        return isinstance(episode_id, str) and bool(ID.fullmatch(episode_id)) and self._folder(episode_id).is_dir()
+        if not isinstance(episode_id, str) or not ID.fullmatch(episode_id):
+            return False
+        return self.remote or self._folder(episode_id).is_dir()  # over the network, reading it will tell
 
     def __getitem__(self, episode_id: str) -> Episode:
         """Returns an episode, checked against its checksums, with label and trim applied.
@@ -231,6 +234,7 @@ class DemoStore:
         Raises:
             LfdError: the episode does not fit the dataset, the id is taken, or the disk failed: nothing changed then.
         """
+        self.require_local()
         self.spec.check(episode)
         episode_id = episode_id or self._new_id()
         if episode_id in self:
@@ -310,6 +314,7 @@ class DemoStore:
         `Tape(env, on_reset=journal.begin, on_step=journal.step)` feeds it. Call `journal.end()` when an episode is
         appended or discarded, `journal.close()` at the end of the session.
         """
+        self.require_local()
         session = self._new_id()
         try:
             (self.path / JOURNAL).mkdir(exist_ok=True)
@@ -322,12 +327,18 @@ class DemoStore:
         if episode_id not in self:
             raise LfdError(f"no demo '{episode_id}' in '{self.path}'; see: lfd data info {self.path}")
 
+    def require_local(self) -> None:
+        """Raises LfdError for a dataset on remote storage."""
+        if self.remote:
+            raise LfdError("a dataset on remote storage can only be read; work on one here, then: lfd data copy")
+
     def _folder(self, episode_id: str) -> Path:
         return self.path / EPISODES / episode_id
 
     def _add_label(self, episode_id: str, **fields: Any) -> None:
         if not fields:
             return
+        self.require_local()
         try:
             self.labels.add(episode_id, **fields)
         except OSError as error:
@@ -348,6 +359,27 @@ def _description(files: Files, path: Path) -> dict[str, Any]:
         if files.version(DESCRIPTION) is None:
             raise
         return check_seal(files.read(DESCRIPTION), f"dataset '{path}'")
+
+
+def _spec_of(attributes: dict[str, Any], name: str) -> DatasetSpec:
+    if attributes.get("format") != FORMAT:
+        raise LfdError(f"'{name}' is a zarr folder of another program, expected one of lfd; see: lfd data import")
+    if attributes.get("format_version") != FORMAT_VERSION:
+        found = attributes.get("format_version")
+        raise LfdError(f"dataset '{name}' has format version {found}, this lfd reads {FORMAT_VERSION}; update lfd")
+    return DatasetSpec.from_json(attributes)
+
+
+def _open_remote(url: str) -> DemoStore:
+    """Returns a dataset behind a URL, for reading; what is derived from it is kept on this machine."""
+    files = RemoteFolder(url)
+    try:
+        attributes = _description(files, Path(url))
+    except FileNotFoundError as error:
+        raise LfdError(f"no such dataset: '{url}'") from error
+    except OSError as error:
+        raise LfdError(f"dataset '{url}' cannot be read: {_reason(error)}") from error
+    return DemoStore(local_home(url), _spec_of(attributes, url), files)
 
 
 def _labelled(episode: Episode, label: Label) -> Episode:

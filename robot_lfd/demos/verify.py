@@ -49,6 +49,7 @@ def verify(store: DemoStore, *, replay: bool = False, tick: Callable[[], None] =
         replay: also re-simulates each episode and compares every bit.
         tick: called after each episode.
     """
+    store.require_local()
     findings = Findings()
     _verify_root(store, findings)
     _verify_models(store, findings)
