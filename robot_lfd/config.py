@@ -73,7 +73,7 @@ class TrainConfig:
     mode: Literal["online", "offline"] = "online"
     """online: the policy also practises in the simulator; offline: demos alone. bc is always offline."""
     steps: int | None = None
-    """Gradient steps. Default: 10000 (iq, sqil) or 5000 (bc)."""
+    """Gradient steps. Default: 25000 (iq, sqil) or 5000 (bc)."""
     seed: int = 0
     """Seeds everything that is drawn."""
     resume: Flag = False
@@ -103,7 +103,9 @@ class TrainConfig:
     pretrain_steps: int = 1500
     """Gradient steps of behaviour cloning before IQ-Learn begins."""
     practice_limit: int | None = None
-    """Longest practice episode in control steps. Default: twice the median demo, at most the environment's own."""
+    """Longest practice episode in control steps. Default: twice a mean demo, at most the environment's own."""
+    keep_pauses: Flag = False
+    """Train on steps in which nothing moves, too. Default: they are left out."""
     success_blind: Flag = False
     """Control experiment: the policy's own episodes never end at success, only at the time limit."""
     eval_every: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -43,6 +43,18 @@ def demo_rows(demos: FlatDemos, keys: Sequence[str], *, success_blind: bool = Fa
     ended = demos.is_terminal(steps) & (not success_blind)
     action = np.asarray(demos.action, np.float32)
     return Rows(columns[seen], action, np.asarray(demos.reward), columns[seen + 1], ended)
+
+
+def without_pauses(rows: Rows, still: float = 0.02) -> Rows:
+    """Returns the rows in which something happens: those left out show a person who waits and a world at rest.
+
+    A pause is a step after which no feature has moved by more than `still` of its standard deviation, and which is no
+    end. People hesitate for up to nine tenths of a demo; a policy that clones their pauses never gets going.
+    """
+    scale = np.maximum(rows.obs.std(0), 0.02)  # the floor of Normaliser
+    moved = (np.abs(rows.next_obs - rows.obs) / scale).max(1)
+    kept = (moved > still) | rows.terminated
+    return rows if not kept.any() else Rows(*(getattr(rows, f.name)[kept] for f in fields(rows)))
 
 
 class Replay:

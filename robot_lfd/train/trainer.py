@@ -32,9 +32,9 @@ from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import evaluate
 from robot_lfd.metrics import Metrics
 from robot_lfd.train.practice import Practice
-from robot_lfd.train.rows import Replay, Rows, demo_rows, draw
+from robot_lfd.train.rows import Replay, Rows, demo_rows, draw, without_pauses
 
-DEFAULT_STEPS = {"iq": 10_000, "sqil": 10_000, "bc": 5_000}
+DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "bc": 5_000}
 REPLAY_ROWS = 200_000
 WARM_UP_ROWS = 200  # practice steps before the first online update
 LOG_EVERY = 100
@@ -50,7 +50,7 @@ def run(config: TrainConfig) -> dict[str, Any]:
         f"{len(demos.ids)} demos, {len(rows)} steps of {spec.env_id}; the policy sees: {', '.join(spec.features)}"
     )
     out.print(f"{config.algo} {_mode(config)}, {_steps(config)} steps on the CPU (small networks are faster there)")
-    session = _Session(config, spec, rows, _practice_limit(config, demos), resumed)
+    session = _Session(config, spec, rows, _practice_limit(config, spec, len(rows) / len(demos.ids)), resumed)
     began = time.perf_counter()
     try:
         scalars = session.train()
@@ -97,6 +97,7 @@ def _read(config: TrainConfig) -> tuple[FlatDemos, PolicySpec, Rows]:
     if demos.action.ndim != 2:
         raise LfdError(f"{first.env_id} has discrete actions, expected continuous ones")
     rows = demo_rows(demos, keys, success_blind=config.success_blind)
+    rows = rows if config.keep_pauses else without_pauses(rows)
     absorbing = {"iq": absorbing_value(config.chi2_alpha, config.gamma), "sqil": sqil_absorbing_value(config.gamma)}
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
@@ -108,12 +109,12 @@ def _read(config: TrainConfig) -> tuple[FlatDemos, PolicySpec, Rows]:
     return demos, spec, rows
 
 
-def _practice_limit(config: TrainConfig, demos: FlatDemos) -> int | None:
-    """Returns the longest practice episode: twice the median demo, so that a lost policy starts afresh soon."""
+def _practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) -> int | None:
+    """Returns the longest practice episode: twice a usual demo, so that a lost policy starts afresh soon."""
     if config.practice_limit is not None:
         return config.practice_limit
-    usual = 2 * int(np.median(np.diff(demos.episode_ends, prepend=0)))
-    registered = gym.spec(DemoStore.open(config.demos[0]).spec.env_id).max_episode_steps
+    registered = gym.spec(spec.env_id).max_episode_steps
+    usual = round(2 * mean_steps)
     return usual if registered is None else min(usual, registered)
 
 

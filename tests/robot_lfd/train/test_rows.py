@@ -1,0 +1,46 @@
+"""Rows, replay and batches."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot_lfd.train.rows import Replay, Rows, draw, without_pauses
+
+
+def make_rows(moves: list[float], ended: int | None = None) -> Rows:
+    obs = np.concatenate([[0.0], np.cumsum(moves)]).astype(np.float32)[:, None]
+    terminated = np.zeros(len(moves), bool)
+    if ended is not None:
+        terminated[ended] = True
+    action = np.arange(len(moves), dtype=np.float32)[:, None]
+    return Rows(obs[:-1], action, np.zeros(len(moves), np.float32), obs[1:], terminated)
+
+
+def test_pauses_are_left_out_and_ends_never_are():
+    rows = make_rows([1.0, 0.0, 0.0, 1.0, 0.0], ended=4)
+    assert without_pauses(rows).action[:, 0].tolist() == [0.0, 3.0, 4.0]
+
+
+def test_a_demo_of_nothing_but_pauses_is_kept_whole():
+    assert len(without_pauses(make_rows([0.0, 0.0, 0.0]))) == 3
+
+
+def test_a_batch_is_half_demo_and_half_practice():
+    replay = Replay(10, 1, 1)
+    for i in range(3):
+        replay.add(np.array([9.0]), np.array([100.0 + i]), 0.0, np.array([9.0]), False)
+    batch = draw(np.random.default_rng(0), make_rows([1.0] * 5), replay, 8)
+    assert batch.is_expert.tolist() == [True] * 8 + [False] * 8
+    assert (batch.action[:8] < 5).all() and (batch.action[8:] >= 100).all()
+
+
+def test_offline_both_halves_come_from_the_demos():
+    batch = draw(np.random.default_rng(0), make_rows([1.0] * 5), None, 4)
+    assert (batch.action < 5).all() and int(batch.is_expert.sum()) == 4
+
+
+def test_the_replay_ring_forgets_the_oldest():
+    replay = Replay(3, 1, 1)
+    for i in range(5):
+        replay.add(np.array([0.0]), np.array([float(i)]), 0.0, np.array([0.0]), False)
+    assert len(replay) == 3 and sorted(replay.arrays.action[:, 0]) == [2.0, 3.0, 4.0]
