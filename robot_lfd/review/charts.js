@@ -10,7 +10,7 @@ function chartView(chart, T, hz, onPick) {
   const canvas = el("canvas", { role: "img", "aria-label": describeChart(chart) });
   const cursor = el("div", { class: "cursor" });
   const plot = el("div", { class: chart.lines.length > 2 ? "plot tall" : "plot" }, canvas, cursor);
-  const root = el("section", { class: "chart" }, el("header", {}, el("h3", {}, chart.name), el("span", { class: "soft" }, chart.unit), el("div", { class: "legend" }, legend)), plot);
+  const root = el("section", { class: "chart" }, el("header", {}, el("h2", {}, chart.name), el("span", { class: "soft" }, chart.unit), el("div", { class: "legend" }, legend)), plot);
   const pick = (event) => {
     const box = plot.getBoundingClientRect();
     onPick(Math.round(((event.clientX - box.left) / box.width) * T));

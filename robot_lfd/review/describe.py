@@ -11,7 +11,7 @@ from robot_lfd.evaluate import wilson_interval
 
 if TYPE_CHECKING:
     from robot_lfd.demos.spec import DatasetSpec
-    from robot_lfd.demos.store import DemoStore
+    from robot_lfd.demos.store import DemoStore, EpisodeInfo
 
 FIRST = (  # observations shown before the reader chooses others
     "object_rel", "target_rel", "object_height", "gripper_width", "eef_height", "eef_pos", "state",
@@ -39,26 +39,23 @@ def dataset_summary(store: DemoStore, rows: list[dict[str, Any]], hidden: int) -
 
 
 def episode_row(store: DemoStore, episode_id: str, episode: Episode, number: int) -> dict[str, Any]:
-    """Returns what the grid and the facts of an episode show; labels and trim are applied."""
+    """Returns what the grid and the facts of an exported episode show; labels and trim are applied."""
     info = store.info(episode_id)
-    late_ms = lateness_ms(episode)
-    period_ms = 1000.0 / store.spec.control_hz
-    meta = episode.meta
+    measured = measures(episode.reward, episode.time, episode.intervention, store.spec.control_hz)
+    return {**measured, **said(info), "number": number}
+
+
+def said(info: EpisodeInfo) -> dict[str, Any]:
+    """Returns what was noted of an episode, by the recorder and by people since; no array is needed for it."""
+    whole = info.trim is None or tuple(info.trim) == (0, info.attributes["length"])
+    meta = info.attributes.get("meta", {})
     return {
-        "id": episode_id,
-        "number": number,
-        "length": len(episode),
-        "seconds": _short(len(episode) / store.spec.control_hz),
-        "success": bool(episode.success),
-        "verdict": "relabelled" if info.attributes.get("success") != episode.success else "",
-        "terminated": bool(episode.terminated),
-        "truncated": bool(episode.truncated),
-        "return": _short(float(episode.reward.sum())),
-        "interventions": int(episode.intervention.sum()),
-        "late": int((late_ms > LATE_SHARE * period_ms).sum()),
-        "late_worst_ms": _short(float(late_ms.max())),
-        "achieved_hz": achieved_hz(episode),
-        "trim": list(info.trim) if info.trim else None,
+        "id": info.id,
+        "whole_length": info.attributes["length"],
+        "success": info.success,
+        "verdict": "relabelled" if info.attributes.get("success") != info.success else "",
+        "terminated": info.terminated,
+        "truncated": info.truncated,
         "seed": info.seed,
         "operator": info.operator,
         "device": info.device,
@@ -66,22 +63,32 @@ def episode_row(store: DemoStore, episode_id: str, episode: Episode, number: int
         "note": info.note,
         "tags": list(info.tags),
         "split": info.split,
-        "late_steps": [int(k) for k in (late_ms > LATE_SHARE * period_ms).nonzero()[0]],
-        "by_hand": [int(x) for x in episode.intervention] if episode.intervention.any() else [],
+        "trim": None if whole or info.trim is None else list(info.trim),
+        "deleted": info.deleted,
         "policy": meta.get("policy"),
         "stop_reason": meta.get("stop_reason"),
-        "settings": meta.get("device_settings"),
     }
 
 
-def lateness_ms(episode: Episode) -> np.ndarray:
-    """Returns by how much each step began after it was due, (T,) milliseconds."""
-    return 1000.0 * (episode.time[:, 1] - episode.time[:, 0])
+def measures(reward: np.ndarray, time: np.ndarray, intervention: np.ndarray, control_hz: float) -> dict[str, Any]:
+    """Returns what the arrays of an episode come to: length, return, timing, steps by hand."""
+    late_ms = 1000.0 * (time[:, 1] - time[:, 0])
+    late = (late_ms > LATE_SHARE * 1000.0 / control_hz).nonzero()[0]
+    return {
+        "length": len(reward),
+        "seconds": _short(len(reward) / control_hz),
+        "return": _short(float(reward.sum())),
+        "interventions": int(intervention.sum()),
+        "by_hand": [int(x) for x in intervention] if intervention.any() else [],
+        "late": len(late),
+        "late_steps": [int(k) for k in late],
+        "late_worst_ms": _short(float(late_ms.max())),
+        "achieved_hz": achieved_hz(time[:, 1]),
+    }
 
 
-def achieved_hz(episode: Episode) -> float | None:
+def achieved_hz(actual: np.ndarray) -> float | None:
     """Returns the steps per second between the first and the last step; None for a single one."""
-    actual = episode.time[:, 1]
     span = float(actual[-1] - actual[0])
     return _short((len(actual) - 1) / span) if len(actual) > 1 and span > 0 else None
 
@@ -99,7 +106,9 @@ def charts(episode: Episode, spec: DatasetSpec) -> list[dict[str, Any]]:
     for key in [*chosen, *(k for k in sorted(keys) if k not in chosen)]:
         about = spec.features.get(f"obs/{key}", {})
         groups.append(_chart(key, str(about.get("unit", "")), _lines(key, episode.obs[key], about), key in chosen))
-    late = _chart("lateness", "ms after due", [("late by", lateness_ms(episode))], shown=True)
+    late = _chart(
+        "lateness", "ms after due", [("late by", 1000.0 * (episode.time[:, 1] - episode.time[:, 0]))], shown=True
+    )
     late["limit"] = _short(1000.0 * LATE_SHARE / spec.control_hz)
     return [*groups, late]
 

@@ -11,13 +11,10 @@ from robot_lfd.config import ReviewConfig
 from robot_lfd.demos.store import DemoStore, EpisodeInfo
 from robot_lfd.errors import LfdError
 from robot_lfd.review.clips import ClipMaker
-from robot_lfd.review.describe import belief_charts, charts, dataset_summary, episode_row, recovered_mean
+from robot_lfd.review.describe import belief_charts, charts, dataset_summary, measures, recovered_mean, said
 
 LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 4000, 80, 30
-DERIVED = (
-    "length", "seconds", "return", "interventions", "late", "late_worst_ms", "achieved_hz", "late_steps", "by_hand",
-    "policy", "stop_reason", "settings", "recovered",
-)  # fmt: skip
+MEASURED = ("reward", "time", "intervention")
 
 
 class Conflict(Exception):
@@ -60,13 +57,17 @@ class Desk:
         key = f"{episode_id} {list(info.trim) if info.trim else ''} {self.policy.path if self.policy else ''}"
         found = self._derived[dataset].get(key)
         if found is None:
-            episode = store[episode_id]
-            found = episode_row(store, episode_id, episode, number)
-            if self.policy is not None:
-                found["recovered"] = recovered_mean(self.policy, episode)
-            found = {k: found[k] for k in DERIVED if k in found}
-            self._derived[dataset][key] = found
-        return {**found, **_label_part(info), "dataset": dataset, "number": number, "revision": revision(info)}
+            found = self._derived[dataset][key] = self._measure(store, info)
+        return {**found, **said(info), "dataset": dataset, "number": number, "revision": revision(info)}
+
+    def _measure(self, store: DemoStore, info: EpisodeInfo) -> dict[str, Any]:
+        if self.policy is not None:
+            episode = store[info.id]
+            arrays, recovered = episode.arrays(), {"recovered": recovered_mean(self.policy, episode)}
+        else:
+            arrays, recovered = store.arrays(info.id, MEASURED), {}
+        reward, time, intervention = (arrays[name] for name in MEASURED)
+        return {**measures(reward, time, intervention, store.spec.control_hz), **recovered}
 
     def curves(self, dataset: int, episode_id: str) -> list[dict[str, Any]]:
         """Returns the curves of an episode, the policy's beliefs first."""
@@ -134,27 +135,6 @@ class Desk:
             part.replace(folder / "rows.json")
         except OSError:
             return  # a cache on a read-only or full disk is no reason to show nothing
-
-
-def _label_part(info: EpisodeInfo) -> dict[str, Any]:
-    whole = info.trim is None or tuple(info.trim) == (0, info.attributes["length"])
-    return {
-        "id": info.id,
-        "whole_length": info.attributes["length"],
-        "success": info.success,
-        "verdict": "relabelled" if info.attributes.get("success") != info.success else "",
-        "terminated": info.terminated,
-        "truncated": info.truncated,
-        "seed": info.seed,
-        "operator": info.operator,
-        "device": info.device,
-        "recorded_at": info.recorded_at,
-        "note": info.note,
-        "tags": list(info.tags),
-        "split": info.split,
-        "trim": None if whole or info.trim is None else list(info.trim),
-        "deleted": info.deleted,
-    }
 
 
 def revision(info: EpisodeInfo) -> str:

@@ -23,7 +23,7 @@ function datasetHead(source, dataset, index) {
     "section",
     { "aria-label": "Dataset " + dataset.name },
     el("div", { class: "title" }, el("h1", {}, dataset.name), el("span", { class: "soft" }, about), index === 0 && el("span", { class: "push" }, themeButton())),
-    el("dl", { class: "stats num" }, stats(dataset, mine), mine.length > 1 && lengthsFigure(mine)),
+    el("div", { class: "summary" }, el("dl", { class: "stats num" }, stats(dataset, mine)), mine.length > 1 && lengthsFigure(mine)),
   );
 }
 
@@ -64,7 +64,7 @@ function lengthsFigure(mine) {
   const label = `Lengths from 0 to ${clock(longest)}: solved ones below, others on top`;
   const base = svg("rect", { x: 0, y: 52, width: 340, height: 1, style: "fill: var(--strong)" });
   const picture = svg("svg", { viewBox: "0 0 340 54", preserveAspectRatio: "none", role: "img", "aria-label": label }, bars, base);
-  return el("div", { class: "lengths" }, el("dt", {}, "Lengths"), el("dd", {}, picture), el("div", { class: "ends" }, el("span", {}, "0 s"), el("span", {}, clock(longest))));
+  return el("div", { class: "lengths" }, el("div", { class: "soft" }, "Lengths"), picture, el("div", { class: "ends" }, el("span", {}, "0 s"), el("span", {}, clock(longest))));
 }
 
 function drawGrid(source) {

@@ -170,6 +170,20 @@ def test_the_grid_and_an_episode_are_usable_with_the_keyboard_alone(page):
     playwright.expect(page.locator("#episode-title")).to_have_text("Episode 2")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390], ids=["laptop", "phone"])
+def test_axe_finds_no_fault_and_nothing_is_wider_than_the_screen(page, served, browser, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    other = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 844})
+    for place, shown in (("", ".card"), ("#e0", ".chart")):
+        other.goto(served.url + place)
+        other.wait_for_selector(shown)
+        faults = [(v["id"], v["nodes"][0]["html"]) for v in axe.run(other).response["violations"]]
+        assert faults == []
+        assert other.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    other.close()
+
+
 def ask(url, **kwargs):
     data = kwargs.pop("data", None)
     request = urllib.request.Request(
