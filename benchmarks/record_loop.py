@@ -84,6 +84,7 @@ def _measure(store: DemoStore, options: argparse.Namespace) -> dict:
         "ticks_lost": lost,
         "pictures_wanted": wanted,
         "pictures_missing": wanted - stored,
+        "real_time_priority": all(e.meta["real_time_priority"] for e in episodes),
         "replays_exactly": all(e.meta["verdict"]["replays"] for e in episodes),
     }
 

@@ -46,7 +46,7 @@ def run(config: RecordConfig, make_pace: Callable[[float], Pace] = Pace) -> dict
     _check(config)
     with ExitStack() as stack:
         session = _session(config, stack, make_pace)
-        session.run(_offered_back(config, session, stack))
+        session.run(*_offered_back(config, session))
     return _report(config, session)
 
 
@@ -202,11 +202,14 @@ def _seeds(config: RecordConfig, store: DemoStore) -> Iterator[int]:
         seed += 1
 
 
-def _offered_back(config: RecordConfig, session: Session, stack: ExitStack) -> Attempt | None:
-    """Returns an episode that a crash has interrupted: the window goes on with it; without one, it is only named."""
+def _offered_back(config: RecordConfig, session: Session) -> tuple[Attempt | None, Callable[[], None]]:
+    """Returns an episode that a crash has interrupted, for the window to go on with, and what drops its old journal.
+
+    Without a window it is only named.
+    """
     found = unfinished_attempts(session.store)
     if not found:
-        return None
+        return None, lambda: None
     path, attempt = found[-1]
     if _unattended(config):
         steps = sum(len(a.actions) for _, a in found)
@@ -215,9 +218,8 @@ def _offered_back(config: RecordConfig, session: Session, stack: ExitStack) -> A
             f"get back what is there with: lfd data repair {config.out}",
             file=sys.stderr,
         )
-        return None
-    stack.callback(path.unlink, missing_ok=True)  # by then this session's own journal, or the dataset, has it
-    return attempt
+        return None, lambda: None
+    return attempt, lambda: path.unlink(missing_ok=True)
 
 
 def _report(config: RecordConfig, session: Session) -> dict[str, Any]:

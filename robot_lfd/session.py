@@ -19,6 +19,7 @@ from robot_lfd.errors import LfdError
 from robot_lfd.rollout import Pace, drive, paced
 from robot_lfd.saving import Kept, Saving
 from robot_lfd.stage import Stage
+from robot_lfd.urgent import urgent
 from teleop.device import Event
 from teleop.human import HumanPolicy
 
@@ -77,13 +78,21 @@ class Session:
         self.message, self.message_kind = "", "info"
         self.help = self.muted = False
         self.countdown_s = 0.0
+        self.urgent = False
         self.pace: Pace | None = None
         self._seeds, self._make_pace = seeds, make_pace
         self._same_seed = self._quit_asked = False
 
-    def run(self, unfinished: Attempt | None = None) -> None:
-        """Goes from state to state until the end, beginning with an unfinished episode where there is one."""
-        state: State | None = self._ready if unfinished is None else self._restored(unfinished)
+    def run(self, unfinished: Attempt | None = None, handed_over: Callable[[], Any] = lambda: None) -> None:
+        """Goes from state to state until the end, beginning with an unfinished episode where there is one.
+
+        Args:
+            handed_over: called when this session's own journal holds the unfinished episode.
+        """
+        state: State | None = self._ready
+        if unfinished is not None:
+            state = self._restored(unfinished)
+            handed_over()
         while state is not None:
             state = state()
 
@@ -200,7 +209,9 @@ class Session:
             self.pace.resync()
         gc.disable()  # a collection may take longer than a tick
         try:
-            return self._drive()
+            with urgent(self.rules.realtime) as granted:
+                self.urgent = granted
+                return self._drive()
         finally:
             gc.enable()
 
@@ -374,7 +385,7 @@ class Session:
 
     def episode(self) -> Episode:
         """Returns the running episode as it would be kept now."""
-        meta = {**self.rules.meta, "device_settings": self.policy.device.settings()}
+        meta = {**self.rules.meta, "real_time_priority": self.urgent, "device_settings": self.policy.device.settings()}
         if self.note:
             meta["note"] = self.note
         if self.times and self.late > 0.02 * len(self.times):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
 import numpy as np
 import pygame
 
@@ -26,7 +31,8 @@ class Sounds:
     def __init__(self) -> None:
         self._cues: dict[str, pygame.mixer.Sound] = {}
         try:
-            pygame.mixer.init(RATE_HZ, -16, 1, 512)
+            with _silent_stderr():
+                pygame.mixer.init(RATE_HZ, -16, 1, 512)
             self._cues = {name: pygame.mixer.Sound(buffer=waveform(name).tobytes()) for name in CUES}
         except (pygame.error, NotImplementedError):
             self._cues = {}
@@ -41,6 +47,20 @@ class Sounds:
         self._cues = {}
         if pygame.mixer.get_init():
             pygame.mixer.quit()
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Sends what the system's sound library prints to nowhere: a machine without sound is no error."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def waveform(name: str) -> np.ndarray:
