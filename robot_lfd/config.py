@@ -35,7 +35,7 @@ class RecordConfig:
     control_hz: float | None = None
     """Control steps per second. Default: the environment's own, 20 for the arms."""
     env_kwargs: tuple[str, ...] = ()
-    """Keywords of the environment as KEY=VALUE, such as control=pose (six degrees of freedom) or robot=Sawyer."""
+    """Keywords of the environment as KEY=VALUE, such as control=pose (six degrees of freedom) or robots=Sawyer."""
     seed: int = 0
     """Start of the first episode; each further one takes the next that the dataset does not have yet."""
     seeds: tuple[int, ...] = ()

@@ -116,7 +116,7 @@ def _unattended(config: RecordConfig) -> bool:
 
 def _wants_window(config: RecordConfig) -> bool:
     if config.window is False and not _unattended(config):
-        raise LfdError(f"--device {config.device} needs the window; leave --no-window away, or take --device scripted")
+        raise LfdError(f"--device {config.device} needs the window; leave --window False away, or take --device scripted")
     return not _unattended(config) if config.window is None else config.window
 
 
