@@ -30,7 +30,7 @@ import numpy as np
 import zarr
 
 from robot_lfd.demos.cache import FlatDemos, load_flat
-from robot_lfd.demos.convert.robomimic_hdf5 import mimic_key
+from robot_lfd.demos.convert.robomimic_export import mimic_key
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.demos.store import DemoStore

@@ -7,7 +7,6 @@ import re
 import secrets
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import numpy as np
 
 from robot_lfd.demos.durable import held, publish, remove_folder, replace_file, sync_folder, write_file, write_tree
 from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.episode_info import EpisodeInfo, describe, labelled
 from robot_lfd.demos.folder import Files, Folder
 from robot_lfd.demos.journal import Journal
-from robot_lfd.demos.labels import Label, LabelLog
+from robot_lfd.demos.labels import LabelLog
 from robot_lfd.demos.layout import (
     EPISODES,
     FORMAT,
@@ -39,27 +39,6 @@ ID = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{6}")  # UTC date, time, microsecond
 MODELS, STAGING, JOURNAL, LABELS = "models", "staging", "journal", "labels.jsonl"
 FLAT_CACHE = "cache/flat"  # what else lies under cache/ belongs to others
 DESCRIPTION = "dataset.json"  # second copy of the root's zarr.json: one flipped bit there must not close the dataset
-
-
-@dataclass(frozen=True)
-class EpisodeInfo:
-    """What is known of an episode without reading its arrays; labels and trim applied."""
-
-    id: str
-    length: int
-    success: bool
-    terminated: bool
-    truncated: bool
-    seed: int | None
-    operator: str
-    device: str
-    recorded_at: str
-    note: str
-    tags: tuple[str, ...]
-    split: str
-    trim: tuple[int, int] | None
-    deleted: bool
-    attributes: dict[str, Any]
 
 
 class DemoStore:
@@ -166,7 +145,7 @@ class DemoStore:
         Raises:
             LfdError: no such episode, or a damaged one.
         """
-        return _labelled(self.recorded(episode_id), self.labels[episode_id])
+        return labelled(self.recorded(episode_id), self.labels[episode_id])
 
     def recorded(self, episode_id: str) -> Episode:
         """Returns an episode as it was recorded, whatever the labels say."""
@@ -186,26 +165,7 @@ class DemoStore:
 
     def info(self, episode_id: str) -> EpisodeInfo:
         """Returns what is known of an episode; cheap, no array is read."""
-        raw, label = self.attributes(episode_id), self.labels[episode_id]
-        meta = raw.get("meta", {})
-        whole = label.trim is None or label.trim[1] == raw["length"]
-        return EpisodeInfo(
-            id=episode_id,
-            length=raw["length"] if label.trim is None else label.trim[1] - label.trim[0],
-            success=(raw["success"] and whole) if label.success is None else label.success,
-            terminated=raw["terminated"] and whole,
-            truncated=raw["truncated"] or not whole,
-            seed=raw.get("seed"),
-            operator=str(raw.get("operator") or ""),
-            device=str(raw.get("device") or ""),
-            recorded_at=str(raw.get("recorded_at") or ""),
-            note=str(meta.get("note") or "") if label.note is None else label.note,
-            tags=tuple(meta.get("tags") or ()) if label.tags is None else label.tags,
-            split=str(meta.get("split") or "") if label.split is None else label.split,
-            trim=label.trim,
-            deleted=label.deleted,
-            attributes=raw,
-        )
+        return describe(episode_id, self.attributes(episode_id), self.labels[episode_id])
 
     def model(self, model_hash: str) -> str:
         """Returns the model text of a hash. Raises LfdError where it is missing or damaged."""
@@ -380,17 +340,6 @@ def _open_remote(url: str) -> DemoStore:
     except OSError as error:
         raise LfdError(f"dataset '{url}' cannot be read: {_reason(error)}") from error
     return DemoStore(local_home(url), _spec_of(attributes, url), files)
-
-
-def _labelled(episode: Episode, label: Label) -> Episode:
-    if label.trim is not None and label.trim != (0, len(episode)):
-        episode = episode.trim(*label.trim)
-    said = {"note": label.note, "tags": None if label.tags is None else list(label.tags), "split": label.split}
-    said = {k: v for k, v in said.items() if v is not None}
-    success = episode.success if label.success is None else label.success
-    if not said and success == episode.success:
-        return episode
-    return episode.replace(success=success, meta={**episode.meta, **said})
 
 
 def _dated(episode: Episode) -> Episode:

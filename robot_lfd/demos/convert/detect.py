@@ -56,7 +56,7 @@ def importer(name: str) -> Callable[..., dict[str, Any]]:
 
         return import_robomimic_hdf5
     if name == "lerobot":
-        from robot_lfd.demos.convert.lerobot_v3 import import_lerobot
+        from robot_lfd.demos.convert.lerobot_import import import_lerobot
 
         return import_lerobot
     if name == "minari":
@@ -71,11 +71,11 @@ def importer(name: str) -> Callable[..., dict[str, Any]]:
 def exporter(name: str) -> Callable[..., dict[str, Any]]:
     """Returns the writer of a format: `(store, ids, out, *, tick) -> report`."""
     if name == "robomimic":
-        from robot_lfd.demos.convert.robomimic_hdf5 import export_robomimic_hdf5
+        from robot_lfd.demos.convert.robomimic_export import export_robomimic_hdf5
 
         return export_robomimic_hdf5
     if name == "lerobot":
-        from robot_lfd.demos.convert.lerobot_v3 import export_lerobot
+        from robot_lfd.demos.convert.lerobot_export import export_lerobot
 
         return export_lerobot
     if name == "minari":

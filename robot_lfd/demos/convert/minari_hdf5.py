@@ -24,7 +24,7 @@ from robot_lfd.demos.convert.rest import (
     write_rest,
     writing_rest,
 )
-from robot_lfd.demos.convert.robomimic_hdf5 import mimic_key
+from robot_lfd.demos.convert.robomimic_export import mimic_key
 from robot_lfd.demos.convert.staging import new_folder
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.spec import DatasetSpec

@@ -12,9 +12,11 @@ import pytest
 
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.repair import repair
+from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.demos.verify import verify
+from robot_lfd.envs.registry import make_env
 from tests.robot_lfd.demos.conftest import drive, pendulum_env, pendulum_spec
 
 STEPS = 40
@@ -119,6 +121,32 @@ def test_hundreds_of_kills_lose_no_committed_episode(tmp_path: Path):
     seen = crash_many_times(tmp_path, 300)
     print(seen)
     assert seen["rebuilt"] >= 50, seen
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options"),
+    [
+        ("pybullet/Lift-v0", {"cameras": ("front",), "size_px": 16}),
+        ("robosuite/Lift-v0", {"terminate_on_success": False}),
+    ],
+)
+def test_an_interrupted_arm_episode_is_rebuilt_bit_for_bit(tmp_path: Path, env_id: str, options: dict):
+    env = make_env(env_id, **options)
+    store = DemoStore.create(tmp_path / "demos", make_spec(env_id, env, options))
+    journal = store.journal(device="keyboard")
+    tape, rng = Tape(env, on_reset=journal.begin, on_step=journal.step), np.random.default_rng(0)
+    tape.reset(seed=3)
+    for _ in range(12):
+        tape.step(rng.uniform(-1, 1, env.action_space.shape).astype(np.float32))
+    expected = tape.episode()
+    journal.close()  # with the attempt open: all that a dead process leaves
+    env.close()
+    done = repair(DemoStore.open(store.path))
+    assert [(r["steps"], r["exact_start"]) for r in done.rebuilt] == [(12, True)]
+    rebuilt = store[store.ids()[0]]
+    assert is_prefix(rebuilt, expected) and len(rebuilt) == 12 and rebuilt.model == expected.model
+    assert rebuilt.arrays().keys() == expected.arrays().keys() and rebuilt.meta["device"] == "keyboard"
+    assert verify(store, replay=True).resimulated == 1
 
 
 def test_undo_and_discard_are_respected_by_repair(tmp_path: Path):

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from robot_lfd.cli import call
 from robot_lfd.demos.convert.detect import detect_format
-from robot_lfd.demos.convert.robomimic_hdf5 import export_robomimic_hdf5, import_robomimic_hdf5
+from robot_lfd.demos.convert.robomimic_export import export_robomimic_hdf5
+from robot_lfd.demos.convert.robomimic_hdf5 import import_robomimic_hdf5
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError

@@ -20,8 +20,9 @@ from tests.robot_lfd.demos.conftest import made_up_episode, made_up_spec, rename
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pip install 'robot-lfd[lerobot]'", exc_type=ImportError)
 
-from robot_lfd.demos.convert import lerobot_v3  # noqa: E402
-from robot_lfd.demos.convert.lerobot_v3 import export_lerobot, import_lerobot  # noqa: E402
+from robot_lfd.demos.convert import lerobot_export  # noqa: E402
+from robot_lfd.demos.convert.lerobot_export import export_lerobot  # noqa: E402
+from robot_lfd.demos.convert.lerobot_import import import_lerobot  # noqa: E402
 
 PEER = os.environ.get("LFD_PEER_LEROBOT")  # a Python with lerobot
 LOOK = """
@@ -47,7 +48,7 @@ def filled(store: DemoStore) -> DemoStore:
 
 def test_export_and_import_give_the_same_dataset(filled: DemoStore, tmp_path: Path, monkeypatch):
     for name, limit in (("one file", 1 << 20), ("three files", 0)):
-        monkeypatch.setattr(lerobot_v3, "FILE_BYTES", limit)
+        monkeypatch.setattr(lerobot_export, "FILE_BYTES", limit)
         assert export_lerobot(filled, filled.ids(), tmp_path / name) == {"demos": 3, "steps": 15}
         assert len(list((tmp_path / name / "data").rglob("*.parquet"))) == (1 if limit else 3)
         assert detect_format(tmp_path / name) == "lerobot"
