@@ -197,7 +197,7 @@ def does_now(session: Session) -> dict[str, str]:
     does = {f: f for f in (*_axes(policy.axes), "slow", "clutch", "speed_up", "speed_down")}
     does |= {"help": "help", "mute": "sounds"}
     if 6 in policy.axes:
-        does |= {"grip": "open" if policy.grip > 0 else "close", "close": "close", "open": "open"}
+        does |= {"grip": "close" if policy.next_grip(session.obs) > 0 else "open", "close": "close", "open": "open"}
     if len(policy.frames) > 1:
         does["frame"] = "driving frame"
     does |= {f"lock_{n}": f"lock {n}" for i, n in enumerate("xyz") if i in policy.axes}

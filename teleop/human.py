@@ -130,6 +130,10 @@ class HumanPolicy:
         place = [i for i, axis in enumerate(self.axes) if axis == 6]
         self.grip = float(np.sign(action[place[0]])) if action is not None and place else 0.0
 
+    def next_grip(self, obs: dict[str, np.ndarray]) -> float:
+        """Returns what the grip key would do now: +1 close, -1 open."""
+        return -self.grip if self.grip else _first_grip(obs)
+
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the action (A,) float32 of this control step."""
         axes = self._listen(obs)
@@ -160,7 +164,7 @@ class HumanPolicy:
             names = list(self.frames)
             self.frame = names[(names.index(self.frame) + 1) % len(names)]
         elif event is Event.GRIP:
-            self.grip = -self.grip if self.grip else _first_grip(obs)
+            self.grip = self.next_grip(obs)
         elif event in LOCKS:
             self.locked ^= {LOCKS[event][0]}
         else:
