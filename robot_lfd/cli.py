@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "train": ("TrainConfig", "robot_lfd.train.trainer:run", "train a policy from demos"),
     "eval": ("EvalConfig", "robot_lfd.evaluate:run", "measure a policy's success over fixed seeds"),
     "deploy": ("DeployConfig", "robot_lfd.deploy:run", "let a policy drive the arm in real time"),
+    "export": ("ExportConfig", "robot_lfd.export:run", "a policy as one file that runs without this project"),
     "replay": ("ReplayConfig", "robot_lfd.replay:run", "re-simulate recorded episodes, check, film"),
     "review": ("ReviewConfig", "robot_lfd.review.page:run", "look at a dataset in the browser"),
     "data info": ("DataInfoConfig", "robot_lfd.demos.commands:info", "describe a dataset"),
@@ -121,7 +122,7 @@ def _usage(argv: list[str]) -> int:
     print(f"usage: lfd {group}<command> [options]     (each command has --help with an example)\n", file=out)
     for words, (_, _, summary) in COMMANDS.items():
         if words.startswith(group):
-            print(f"  {words:13s}{summary}", file=out)
+            print(f"  {words:15s}{summary}", file=out)
     return 0 if asked else 2
 
 

@@ -153,7 +153,8 @@ def run(config: EvalConfig) -> dict[str, Any]:
     }
     if config.video:
         found["video"] = str(_write_film(result, config, policy.control_hz))  # type: ignore[attr-defined]
-    found["file"] = str(_save(found, result, config.run))
+    saved = _save(found, result, config.run)
+    found["file"] = None if saved is None else str(saved)
     _print_table(found)
     return found
 
@@ -197,11 +198,15 @@ def run_folder(path: Path) -> Path:
     return path.parent.parent if path.parent.name == "checkpoints" else path
 
 
-def _save(found: dict[str, Any], result: EvalResult, run_path: Path) -> Path:
+def _save(found: dict[str, Any], result: EvalResult, run_path: Path) -> Path | None:
+    """Writes the result into the run folder; a folder that cannot be written to, such as a sample's, is no error."""
     file = run_folder(run_path) / f"eval-{found['step']}-{found['seed']}.json"
     part = file.with_suffix(".part")
-    part.write_text(json.dumps({**found, "rows": [asdict(r) for r in result.rows]}, indent=1) + "\n")
-    part.replace(file)
+    try:
+        part.write_text(json.dumps({**found, "rows": [asdict(r) for r in result.rows]}, indent=1) + "\n")
+        part.replace(file)
+    except OSError:
+        return None
     return file
 
 
