@@ -22,7 +22,9 @@ class RobosuiteFeatures:
     Positions and velocities are those of the last physics substep's beginning, 2 ms before the step ends, as
     robosuite's own observables sample them; joints are those of the end. One rule says what a policy sees
     (`policy_keys`): relations (object minus gripper, target minus object, the object's orientation seen from the
-    gripper), heights above the table, velocities, the gripper and its orientation; never a place in the world.
+    gripper), heights above the table, velocities, the gripper; never a place in the world. The gripper's own
+    orientation belongs to it except where all there is are cubes: people hardly turn the hand then, and a feature that
+    hardly moves in ten demos only teaches noise (LOG.md, Lift without eef_rot).
     """
 
     def __init__(self, env: Any) -> None:
@@ -45,7 +47,8 @@ class RobosuiteFeatures:
 
     def policy_keys(self) -> tuple[str, ...]:
         """Returns the observations that a policy sees by default, by the rule above."""
-        hand = ["eef_rot", "eef_height", "eef_vel"] + (["gripper_width", "gripper_vel"] if self._gripper else [])
+        turning = [] if all(thing.quarter_turns for thing in self._things) else ["eef_rot"]
+        hand = [*turning, "eef_height", "eef_vel"] + (["gripper_width", "gripper_vel"] if self._gripper else [])
         task = {"Door": ["hinge_angle", "latch_angle"], "Wipe": ["dirt_left", "eef_force"]}.get(self._family, [])
         if self._kind is not None:
             task.append("object_kind")
