@@ -174,6 +174,15 @@ class LearnedPolicy:
         self._noise = torch.Generator()
         self.reset()
 
+    @property
+    def actor(self) -> TanhGaussianActor:
+        """The network that acts, with its normalisation: what `lfd export` writes."""
+        return self._actor
+
+    def act_at_best(self) -> None:
+        """From now on `act` gives the best action, even where the policy was trained to sample."""
+        self.spec = dataclasses.replace(self.spec, stochastic=False)
+
     def reset(self) -> None:
         """Begins an episode: equal observations lead to equal actions again."""
         self._noise.manual_seed(0)

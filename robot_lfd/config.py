@@ -166,6 +166,22 @@ class DeployConfig:
 
 
 @dataclass(frozen=True)
+class ExportConfig:
+    """Write a policy as one file that runs without this project.
+
+    Example: lfd export runs/lift-iq --format onnx
+    """
+
+    run: Positional[Path]
+    """Run folder or checkpoint folder."""
+    format: Literal["torchscript", "onnx"] = "torchscript"
+    """torchscript: for libtorch, Python or C++; onnx: for every other runtime."""
+    out: Path | None = None
+    """File to write; policy.pt or policy.onnx in the checkpoint folder without it."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
 class ReplayConfig:
     """Re-simulate recorded episodes.
 

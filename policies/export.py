@@ -1,0 +1,77 @@
+"""Files of an actor that run without this project: TorchScript for libtorch, ONNX for every other runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from policies.networks import TanhGaussianActor
+
+Runner = Callable[[np.ndarray], np.ndarray]  # raw observations (B, D) float32 -> actions (B, A) float32
+OPSET = 17
+
+
+class BestAction(nn.Module):
+    """Observations (B, D), as the environment gives them, to the actor's best actions (B, A)."""
+
+    def __init__(self, actor: TanhGaussianActor) -> None:
+        super().__init__()
+        self.actor = actor
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns tanh(mean); the normalisation is inside."""
+        return self.actor.best(obs)
+
+
+def write_torchscript(actor: TanhGaussianActor, width: int, path: Path, about: dict[str, Any]) -> None:
+    """Writes the actor as TorchScript; `about` is inside it as `policy.json`."""
+    module = BestAction(actor).eval()
+    with torch.no_grad():
+        traced = torch.jit.trace(module, torch.zeros(2, width))
+    torch.jit.save(traced, str(path), _extra_files={"policy.json": json.dumps(about)})
+
+
+def write_onnx(actor: TanhGaussianActor, width: int, path: Path, about: dict[str, Any]) -> None:
+    """Writes the actor as ONNX with inputs `obs` (batch, D) and outputs `action` (batch, A); `about` is its metadata.
+
+    Raises:
+        ImportError: the package onnx is not installed.
+    """
+    import onnx
+
+    axes = {"obs": {0: "batch"}, "action": {0: "batch"}}
+    torch.onnx.export(
+        BestAction(actor).eval(), (torch.zeros(2, width),), str(path),
+        input_names=["obs"], output_names=["action"], dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+    )  # fmt: skip
+    model = onnx.load(str(path))
+    onnx.checker.check_model(model)
+    onnx.helper.set_model_props(model, {"policy.json": json.dumps(about)})
+    onnx.save(model, str(path))
+
+
+def open_torchscript(path: Path) -> Runner:
+    """Returns the file's own function."""
+    module = torch.jit.load(str(path))
+
+    def run(obs: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return module(torch.from_numpy(obs)).numpy()
+
+    return run
+
+
+def open_onnx(path: Path) -> Runner:
+    """Returns the file's function as onnxruntime runs it on the CPU. Raises ImportError where that is missing."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda obs: np.asarray(session.run(["action"], {"obs": obs})[0])
