@@ -65,6 +65,11 @@ def test_it_offers_the_arm_contract(env):
     assert all(s.dtype == np.float32 for s in env.observation_space.spaces.values())
 
 
+def test_a_policy_sees_how_the_hand_is_turned_where_the_task_turns_it(env):
+    cubes = env.unwrapped.task in ("Lift", "Stack")
+    assert ("eef_rot" in env.unwrapped.policy_keys) is not cubes
+
+
 def test_a_seed_says_the_start_and_another_seed_another_one(env):
     none = some_actions(env, 0)
     first, again, other = (played(env, none, seed=s) for s in (5, 5, 6))
