@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ FORMAT = "robot-lfd demos"
 FORMAT_VERSION = 1
 PROMOTED = ("seed", "operator", "device", "device_settings", "recorded_at")  # meta that stands on its own in the attrs
 BLANK = "0" * 64
+PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 EPISODES = "episodes.zarr"
 
 
@@ -93,7 +95,27 @@ def read_attributes(files: Files, episode_id: str) -> dict[str, Any]:
         document = files.read(f"{EPISODES}/{episode_id}/zarr.json")
     except OSError as error:
         raise LfdError(f"demo {episode_id}: its description cannot be read: {error.strerror}") from error
-    return check_seal(document, f"demo {episode_id}")
+    attributes = check_seal(document, f"demo {episode_id}")
+    if wrong := _wrong_attribute(attributes):
+        raise LfdError(f"demo {episode_id}: its description has no proper '{wrong}'; see: lfd data verify")
+    return attributes
+
+
+def _wrong_attribute(attributes: dict[str, Any]) -> str:
+    """Returns the first attribute that no writer of ours would write, "" where all are well.
+
+    A seal says that nothing changed, not who wrote it: no name may lead out of the dataset's folder.
+    """
+    kinds = {"length": int, "success": bool, "terminated": bool, "truncated": bool, "meta": dict}
+    for name, kind in kinds.items():
+        if type(attributes.get(name)) is not kind:
+            return name
+    for name in ("checksums", "file_checksums"):
+        found = attributes.get(name)
+        if not isinstance(found, dict) or not all(PATH.fullmatch(k) and isinstance(v, str) for k, v in found.items()):
+            return name
+    model = attributes.get("model", "")
+    return "" if isinstance(model, str) and re.fullmatch(r"([0-9a-f]{64})?", model) else "model"
 
 
 def read_file(files: Files, episode_id: str, name: str, attributes: dict[str, Any]) -> bytes:

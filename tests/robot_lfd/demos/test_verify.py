@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -94,7 +95,6 @@ def test_a_stranger_among_the_files_is_found(two: DemoStore):
 def forge(store: DemoStore, episode_id: str, path: str, array: np.ndarray) -> None:
     """Replaces an array and every checksum of it: what a buggy writer would have stored."""
     import hashlib
-    import json
 
     from robot_lfd.demos.layout import array_checksum
 
@@ -129,6 +129,32 @@ def test_what_a_buggy_writer_could_store_is_found(two: DemoStore, path, array, w
     forge(two, bad, path, array)
     (problem,) = verify(two).problems
     assert problem["where"] == f"demo {bad}{where}" and what in problem["what"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"length": "4"}, "no proper 'length'"),
+        ({"file_checksums": None}, "no proper 'file_checksums'"),
+        ({"file_checksums": {"../../secret": "0" * 64}}, "no proper 'file_checksums'"),
+        ({"file_checksums": {"/etc/passwd": "0" * 64}}, "no proper 'file_checksums'"),
+        ({"checksums": []}, "no proper 'checksums'"),
+        ({"model": "../labels"}, "no proper 'model'"),
+        ({"meta": None}, "no proper 'meta'"),
+        ({"checksums": {"action": "0" * 64}}, "lacks 'reward'"),
+        ({"file_checksums": {}}, "has no array 'action'"),
+    ],
+)
+def test_a_sealed_description_that_nobody_of_us_wrote_is_refused(two: DemoStore, change, words):
+    bad = two.ids()[1]
+    path = two.path / "episodes.zarr" / bad / "zarr.json"
+    document = json.loads(path.read_bytes())
+    document["attributes"] |= {**change, "checksum": BLANK}
+    path.write_bytes(seal(json.dumps(document).encode()))
+    with pytest.raises(LfdError, match=words):
+        two[bad]
+    assert verify(two).damaged == [bad]
+    assert same(two[two.ids()[0]], made_up_episode(0, 4), ignore=("recorded_at", "note"))
 
 
 def test_a_damaged_root_still_opens_and_is_mended(two: DemoStore):
