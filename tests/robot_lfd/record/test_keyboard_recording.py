@@ -3,13 +3,15 @@
 import signal
 
 import numpy as np
+import pytest
 
 from robot_lfd.demos.store import DemoStore
 from tests.robot_lfd.record.conftest import replays_exactly
 
 
-def test_a_whole_session_by_key_presses_keep_undo_label_and_quit_and_every_demo_replays_exactly(record):
-    session = record("--episodes", "3", "--operator", "xdo")
+@pytest.mark.parametrize("env", ["pybullet/Reach-v0", pytest.param("robosuite/Lift-v0", marks=pytest.mark.slow)])
+def test_a_whole_session_by_key_presses_keep_undo_label_and_quit_and_every_demo_replays_exactly(record, env):
+    session = record("--episodes", "3", "--operator", "xdo", env=env)
     session.wait_ready()
     session.keys("key", "Return")
     session.drive(60, "s", "e")
