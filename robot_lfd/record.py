@@ -116,7 +116,7 @@ def _unattended(config: RecordConfig) -> bool:
 
 def _wants_window(config: RecordConfig) -> bool:
     if config.window is False and not _unattended(config):
-        raise LfdError(f"--device {config.device} needs the window; leave --window False away, or take --device scripted")
+        raise LfdError(f"--device {config.device} needs the window; leave --window away, or use --device scripted")
     return not _unattended(config) if config.window is None else config.window
 
 
@@ -244,7 +244,7 @@ def _report(config: RecordConfig, session: Session) -> dict[str, Any]:
 
 
 def _print_table(config: RecordConfig, kept: list[Kept], result: dict[str, Any]) -> None:
-    table = Table("episode", "seed", "steps", "solved", "rate", "late ticks", title=f"{config.out}")
+    table = Table("episode", "seed", "length", "solved", "rate", "late ticks", title=f"{config.out}")
     for k in kept:
         hz = "-" if math.isnan(k.verdict.rate_hz) else f"{k.verdict.rate_hz:.2f} Hz"
         seconds = f"{k.verdict.seconds:.1f} s"
