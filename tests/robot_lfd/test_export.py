@@ -1,6 +1,5 @@
 """Export: the file alone, without this project, answers as the policy does."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -9,39 +8,39 @@ import numpy as np
 import pytest
 import torch
 
-from policies.networks import Normaliser, TanhGaussianActor
-from robot_lfd import checkpoint, cli
-from robot_lfd.checkpoint import PolicySpec, save_checkpoint
+import robot_lfd
+from robot_lfd import cli
+from robot_lfd.checkpoint import find_checkpoint
+from robot_lfd.demos.spec import make_spec
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.deploy import deploy
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.limits import Limited
+from tests.robot_lfd.point_arm import ID, Chase, make_point_arm, register
 
-SIZES = {"object_rel": 3, "gripper_width": 1, "eef_rot": 6}
+SIZES = {"target_rel": 3, "eef_pos": 3}
 
 
-@pytest.fixture
-def run(tmp_path):
-    """A checkpoint with weights and statistics drawn from a seed."""
-    rng = np.random.default_rng(0)
-    mean, std = rng.normal(size=10), rng.uniform(0.05, 2.0, 10)
-    normaliser = Normaliser(torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32), floor=0.0)
-    actor = TanhGaussianActor(normaliser, 4, (32, 32), seed=3)
-    known = {
-        "algo": "bc", "env_id": "pybullet/Lift-v0", "env_kwargs": {}, "control_hz": 20.0, "features": tuple(SIZES),
-        "sizes": tuple(SIZES.values()), "action_size": 4, "hidden": (32, 32), "critics": 1, "gamma": 0.9,
-        "temperature": 0.1, "absorbing_value": 0.0, "step": 5, "stochastic": False,
-    }  # fmt: skip
-    spec = PolicySpec(**{k: v for k, v in known.items() if k in {f.name for f in dataclasses.fields(PolicySpec)}})
-    weights = {f"actor.{k}": v for k, v in actor.state_dict().items()}
-    stats = {"mean": mean.tolist(), "std": std.tolist()}
-    save_checkpoint(tmp_path / "run", spec, stats, weights, {"x": torch.zeros(1)}, {})
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run trained for a moment on three demos."""
+    register()
+    folder, env = tmp_path_factory.mktemp("export"), make_point_arm()
+    store = DemoStore.create(folder / "demos", make_spec(ID, env, {}))
+    deploy(env, Limited(Chase(), arm_of(env)), episodes=3, seed=0, realtime=False, store=store)
+    train = ["train", "--demos", str(folder / "demos"), "--algo", "bc", "--mode", "offline", "--steps", "30"]
+    assert cli.call([*train, "--features", *SIZES, "--out", str(folder / "run")]) == 0
+    return folder / "run"
 
 
 def observations(count: int) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(count, 10)).astype(np.float32)
+    return np.random.default_rng(1).normal(size=(count, 6)).astype(np.float32)
 
 
 def own_actions(run, rows):
-    policy = checkpoint.load_policy(run)
-    return np.stack([policy.act({"object_rel": r[:3], "gripper_width": r[3:4], "eef_rot": r[4:]}) for r in rows])
+    policy = robot_lfd.load_policy(run)
+    policy.act_at_best()
+    return np.stack([policy.act({"target_rel": r[:3], "eef_pos": r[3:]}) for r in rows])
 
 
 STRANGER = """
@@ -75,11 +74,11 @@ def test_the_file_answers_as_the_policy_does_in_a_program_that_knows_nothing_of_
 
 def test_beside_the_file_stands_what_it_wants_and_in_which_order(run, capsys):
     assert cli.call(["export", str(run)]) == 0
-    about = json.loads((run / "checkpoints/00000005/policy.pt.json").read_text())
+    about = json.loads((find_checkpoint(run) / "policy.pt.json").read_text())
     assert about["inputs"] == [{"key": k, "size": s} for k, s in SIZES.items()]
-    assert (about["width"], about["action_size"], about["control_hz"]) == (10, 4, 20.0)
+    assert (about["width"], about["action_size"], about["control_hz"]) == (6, 4, 20.0)
     inside = {"policy.json": ""}
-    torch.jit.load(str(run / "checkpoints/00000005/policy.pt"), _extra_files=inside)
+    torch.jit.load(str(find_checkpoint(run) / "policy.pt"), _extra_files=inside)
     assert json.loads(inside["policy.json"]) == about
 
 

@@ -170,8 +170,7 @@ def test_the_grid_and_an_episode_are_usable_with_the_keyboard_alone(page):
     playwright.expect(page.locator("#episode-title")).to_have_text("Episode 2")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390], ids=["laptop", "phone"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)], ids=["light laptop", "dark phone"])
 def test_axe_finds_no_fault_and_nothing_is_wider_than_the_screen(page, served, browser, scheme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     other = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 844})
