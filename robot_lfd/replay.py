@@ -38,7 +38,7 @@ class Difference:
 @contextmanager
 def replay_env(spec: DatasetSpec) -> Iterator[gym.Env]:
     """Gives the environment of a dataset without cameras and time limit, for `replay_episode`; closes it after."""
-    env = make_env(spec.env_id, max_episode_steps=BEYOND_ANY_EPISODE, **spec.env_kwargs)
+    env = make_env(spec.env_id, **{**spec.env_kwargs, "max_episode_steps": BEYOND_ANY_EPISODE})
     try:
         yield env
     finally:
