@@ -20,9 +20,15 @@ class BehaviourCloning:
     """Fits tanh(mean) of the actor to the demos' actions by mean squared error."""
 
     def __init__(
-        self, normaliser: Normaliser, action_size: int, *, hidden: Sequence[int], seed: int, learning_rate: float = 1e-3
-    ) -> None:
-        self.actor = TanhGaussianActor(normaliser, action_size, hidden, seed)
+        self,
+        normaliser: Normaliser,
+        spread: torch.Tensor,
+        *,
+        hidden: Sequence[int],
+        seed: int,
+        learning_rate: float = 1e-3,
+    ) -> None:  # fmt: skip
+        self.actor = TanhGaussianActor(normaliser, spread, hidden, seed)
         self.optimiser = torch.optim.Adam(self.actor.parameters(), lr=learning_rate, fused=True)
 
     @torch.no_grad()

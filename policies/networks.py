@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-LOG_STD_MIN, LOG_STD_MAX = -3.0, 0.5  # wider noise never helped, narrower lets the entropy term dominate: LOG.md
+LOG_STD_MIN, LOG_STD_MAX = -3.0, 0.5
+LEAST_SPREAD = 0.002
 NORMALISED_LIMIT = 8.0
 
 
@@ -34,11 +35,22 @@ class Normaliser(nn.Module):
 
 
 class TanhGaussianActor(nn.Module):
-    """Maps observations (B, D) to a Gaussian over R^A that tanh squashes into [-1, 1]^A."""
+    """Maps observations (B, D) to a Gaussian over R^A that tanh squashes into [-1, 1]^A.
 
-    def __init__(self, normaliser: Normaliser, action_size: int, hidden: Sequence[int], seed: int) -> None:
+    Args:
+        spread: (A,) standard deviation of the demos' actions. The noise of a dimension stays below it, so that what
+            nobody moved, such as the wrist, is not moved by exploring either: ten demos do not show how to turn back.
+    """
+
+    log_std_min: torch.Tensor
+    log_std_max: torch.Tensor
+
+    def __init__(self, normaliser: Normaliser, spread: torch.Tensor, hidden: Sequence[int], seed: int) -> None:
         super().__init__()
-        self.normaliser = normaliser
+        self.normaliser, action_size = normaliser, len(spread)
+        log_spread = (spread + LEAST_SPREAD).log().clamp(max=LOG_STD_MAX)
+        self.register_buffer("log_std_max", log_spread, persistent=False)  # a checkpoint keeps the spread in stats.json
+        self.register_buffer("log_std_min", (log_spread - 2.0).clamp(max=LOG_STD_MIN), persistent=False)
         sizes = [len(normaliser.mean), *hidden]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -49,17 +61,21 @@ class TanhGaussianActor(nn.Module):
     def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the mean before tanh (B, A) and the log of the standard deviation (B, A)."""
         mean, log_std = self.head(self.trunk(self.normaliser(obs))).chunk(2, -1)
-        return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
+        return mean, log_std.clamp(self.log_std_min, self.log_std_max)
 
     def best(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the deterministic action tanh(mean), (B, A)."""
         return torch.tanh(self(obs)[0])
 
     def sample(self, obs: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Returns the action for standard normal `noise` (B, A), its log density (B,), and tanh(mean) (B, A)."""
+        """Returns the action for standard normal `noise` (B, A), its log density (B,), and tanh(mean) (B, A).
+
+        The density is per unit of the demos' spread, so that dimensions without noise do not swamp the entropy.
+        """
         mean, log_std = self(obs)
         before = mean + log_std.exp() * noise
-        return torch.tanh(before), tanh_gaussian_log_prob(before, noise, log_std), torch.tanh(mean)
+        log_prob = tanh_gaussian_log_prob(before, noise, log_std) + self.log_std_max.sum()
+        return torch.tanh(before), log_prob, torch.tanh(mean)
 
 
 def tanh_gaussian_log_prob(before: torch.Tensor, noise: torch.Tensor, log_std: torch.Tensor) -> torch.Tensor:

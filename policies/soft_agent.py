@@ -53,19 +53,19 @@ class SoftAgent:
 
     Args:
         critic_loss: a pure function, see `iq_learn.iq_loss`. absorbing_value: V of the state after the task ended.
-        normaliser: of observations (D,), from the demos.
+        normaliser: of observations (D,), from the demos. spread: (A,) of the demos' actions, see TanhGaussianActor.
         seed: of the networks' first weights and of all sampling.
     """
 
     def __init__(
-        self, critic_loss: CriticLoss, absorbing_value: float, normaliser: Normaliser, action_size: int,
+        self, critic_loss: CriticLoss, absorbing_value: float, normaliser: Normaliser, spread: torch.Tensor,
         config: SoftConfig, seed: int,
     ) -> None:  # fmt: skip
         self.critic_loss, self.absorbing_value = critic_loss, absorbing_value
-        self.config, self.action_size = config, action_size
-        self.actor = TanhGaussianActor(normaliser, action_size, config.hidden, seed)
+        self.config, self.action_size = config, len(spread)
+        self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed)
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
-        self.critic = CriticEnsemble(normaliser, action_size, config.hidden, config.critics, seed + 1)
+        self.critic = CriticEnsemble(normaliser, self.action_size, config.hidden, config.critics, seed + 1)
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, fused=True)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=config.learning_rate, fused=True)
@@ -73,12 +73,11 @@ class SoftAgent:
 
     @torch.no_grad()
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
-        """Returns actions (B, A) for obs (B, D): samples of the actor to explore, else of the averaged actor.
+        """Returns actions (B, A) for obs (B, D): samples of the actor to explore, else the averaged actor's mean.
 
-        The policy that IQ-Learn finds is a distribution; its mean alone gets stuck where the demos pause (LOG.md).
+        The mean was better than samples once pauses were left out of the demos: it has nothing to freeze on (LOG.md).
         """
-        actor = self.actor if explore else self.ema_actor
-        return actor.sample(obs, self._noise(len(obs)))[0]
+        return self.actor.sample(obs, self._noise(len(obs)))[0] if explore else self.ema_actor.best(obs)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one critic step and one actor step (IQ-Learn, Algorithm 1)."""

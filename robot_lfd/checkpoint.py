@@ -29,7 +29,6 @@ class PolicySpec:
 
     Attributes:
         features: observation keys in the order in which they are put side by side; sizes: the width of each.
-        stochastic: the policy acts by sampling, with the same noise in every episode; else by its mean.
     """
 
     algo: str
@@ -44,7 +43,6 @@ class PolicySpec:
     gamma: float
     temperature: float
     absorbing_value: float
-    stochastic: bool
     step: int = 0
     format_version: int = FORMAT_VERSION
 
@@ -55,8 +53,8 @@ def save_checkpoint(
     """Writes `checkpoints/<step>` under `run`, all or nothing, and returns it.
 
     Args:
-        stats: mean and std of each feature column. model: what a policy needs. training: what resuming needs.
-        progress: counters and random states that JSON can hold.
+        stats: mean and std of each feature column, and action_std. model: what a policy needs.
+        training: what resuming needs. progress: counters and random states that JSON can hold.
     """
     final = run / "checkpoints" / f"{spec.step:08d}"
     staged = final.with_name(f".{final.name}.tmp")
@@ -162,7 +160,8 @@ class LearnedPolicy:
         self.step, self.algo, self.policy_keys = spec.step, spec.algo, spec.features
         width = sum(spec.sizes)
         normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
-        self._actor = TanhGaussianActor(normaliser, spec.action_size, spec.hidden, seed=0)
+        spread = _row(stats, "action_std", spec.action_size)
+        self._actor = TanhGaussianActor(normaliser, spread, spec.hidden, seed=0)
         self._critic = CriticEnsemble(normaliser, spec.action_size, spec.hidden, spec.critics, seed=0)
         self.has_critic = bool(under(model, "critic"))
         try:
@@ -171,30 +170,19 @@ class LearnedPolicy:
                 self._critic.load_state_dict(under(model, "critic"))
         except RuntimeError as error:
             raise LfdError(f"checkpoint '{path}': the weights do not fit config.json: {error}") from error
-        self._noise = torch.Generator()
-        self.reset()
 
     @property
     def actor(self) -> TanhGaussianActor:
         """The network that acts, with its normalisation: what `lfd export` writes."""
         return self._actor
 
-    def act_at_best(self) -> None:
-        """From now on `act` gives the best action, even where the policy was trained to sample."""
-        self.spec = dataclasses.replace(self.spec, stochastic=False)
-
     def reset(self) -> None:
-        """Begins an episode: equal observations lead to equal actions again."""
-        self._noise.manual_seed(0)
+        """Begins an episode; the policy has no memory."""
 
     @torch.no_grad()
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the action for one observation, float32 (A,)."""
-        rows = self._features(obs)
-        if not self.spec.stochastic:
-            return self._actor.best(rows)[0].numpy()
-        noise = torch.randn(len(rows), self.spec.action_size, generator=self._noise)
-        return self._actor.sample(rows, noise)[0][0].numpy()
+        """Returns the best action for one observation, float32 (A,)."""
+        return self._actor.best(self._features(obs))[0].numpy()
 
     @torch.no_grad()
     def q(self, obs: dict[str, np.ndarray], action: np.ndarray) -> np.ndarray:

@@ -25,12 +25,10 @@ def run(config: ExportConfig) -> dict[str, Any]:
     policy: Any = load_policy(config.run)
     if any(k.startswith("images/") for k in policy.policy_keys):
         raise LfdError("policies that see pictures cannot be exported; only those on named observations can")
-    sampled = policy.spec.stochastic
-    policy.act_at_best()  # a file has no dice
     path = config.out or _beside(config, policy)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {**_about(policy), "trained_to_sample": sampled}
+    about = _about(policy)
     try:
         answer = _write(config.format, policy, part, about)
         error = largest_error(policy, answer)

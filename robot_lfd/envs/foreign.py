@@ -36,8 +36,9 @@ class ForeignEnv(gym.Wrapper, gym.utils.RecordConstructorArgs):
     def __init__(self, env: gym.Env) -> None:
         gym.utils.RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
-        self._plain = not isinstance(env.observation_space, gym.spaces.Dict)
-        spaces = {"state": env.observation_space} if self._plain else env.observation_space.spaces  # type: ignore[attr-defined]
+        space = env.observation_space
+        self._plain = not isinstance(space, gym.spaces.Dict)
+        spaces = space.spaces if isinstance(space, gym.spaces.Dict) else {"state": space}
         self.observation_space = gym.spaces.Dict({k: _as_float32(k, s, _env_id(env)) for k, s in spaces.items()})
         if isinstance(env.action_space, gym.spaces.Box):  # RescaleAction keeps float64 bounds of some environments
             self.action_space = gym.spaces.Box(-1.0, 1.0, env.action_space.shape, np.float32)

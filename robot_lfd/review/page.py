@@ -172,8 +172,6 @@ def run(config: ReviewConfig) -> dict[str, Any]:
         raise LfdError("no dataset was named; for example: lfd review demos/lift")
     stores = [DemoStore.open(path) for path in config.datasets]
     policy: Any = robot_lfd.load_policy(config.policy) if config.policy else None
-    if policy is not None:
-        policy.act_at_best()  # its distance from a person's action should not hold its own dice
     for store in stores if policy is not None else ():
         _check_fits(store, policy)
     return _export(config, stores, policy) if config.export else _serve(config, stores, policy)

@@ -104,7 +104,6 @@ def _read(config: TrainConfig) -> tuple[FlatDemos, PolicySpec, Rows]:
         features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
         action_size=rows.action.shape[1], hidden=config.hidden, critics=config.critics, gamma=config.gamma,
         temperature=config.temperature, absorbing_value=absorbing.get(config.algo, 0.0),
-        stochastic=config.algo != "bc",
     )  # fmt: skip
     return demos, spec, rows
 
@@ -142,9 +141,9 @@ def _checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
     mean, std = torch.from_numpy(rows.obs.mean(0)), torch.from_numpy(rows.obs.std(0))
-    normaliser = Normaliser(mean, std)
+    normaliser, spread = Normaliser(mean, std), torch.from_numpy(rows.action.std(0))
     if config.algo == "bc":
-        return BehaviourCloning(normaliser, spec.action_size, hidden=config.hidden, seed=config.seed)
+        return BehaviourCloning(normaliser, spread, hidden=config.hidden, seed=config.seed)
     soft = SoftConfig(
         hidden=config.hidden, critics=config.critics, gamma=config.gamma, temperature=config.temperature,
         bc_weight=config.bc_weight,
@@ -153,7 +152,7 @@ def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent:
         loss = functools.partial(iq_loss, gamma=config.gamma, chi2_alpha=config.chi2_alpha)
     else:
         loss = functools.partial(sqil_loss, gamma=config.gamma)
-    return SoftAgent(loss, spec.absorbing_value, normaliser, spec.action_size, soft, config.seed)
+    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft, config.seed)
 
 
 class _Session:
@@ -246,6 +245,7 @@ class _Session:
         if self.practice:
             training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
         stats = {"mean": self.rows.obs.mean(0).tolist(), "std": self._normaliser_std()}
+        stats["action_std"] = self.rows.action.std(0).tolist()
         progress = {"step": self.step, "rng": self.rng.bit_generator.state}
         spec = dataclasses.replace(self.spec, step=self.step)
         save_checkpoint(self.config.out, spec, stats, self.agent.deployed(), training, progress)

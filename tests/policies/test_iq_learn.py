@@ -164,8 +164,8 @@ def make_agent(critics: int = 2, config: SoftConfig | None = None, obs_size: int
     config = config or SoftConfig(hidden=(16, 16), critics=critics, gamma=0.9)
     loss = functools.partial(iq_loss, gamma=config.gamma, chi2_alpha=0.5)
     normaliser = Normaliser(torch.zeros(obs_size), torch.ones(obs_size))
-    action_size = 1 if obs_size == 1 else 2
-    return SoftAgent(loss, absorbing_value(0.5, config.gamma), normaliser, action_size, config, seed=0)
+    spread = torch.full((1 if obs_size == 1 else 2,), 0.5)
+    return SoftAgent(loss, absorbing_value(0.5, config.gamma), normaliser, spread, config, seed=0)
 
 
 def make_batch(seed: int = 0) -> Batch:

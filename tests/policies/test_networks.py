@@ -39,8 +39,8 @@ def test_a_constant_feature_does_not_explode():
 
 def test_actions_stay_inside_their_range_and_seeds_decide_the_weights():
     normaliser = Normaliser(torch.zeros(3), torch.ones(3))
-    actor, same = (TanhGaussianActor(normaliser, 2, (8,), seed=1) for _ in range(2))
-    other = TanhGaussianActor(normaliser, 2, (8,), seed=2)
+    actor, same = (TanhGaussianActor(normaliser, torch.ones(2), (8,), seed=1) for _ in range(2))
+    other = TanhGaussianActor(normaliser, torch.ones(2), (8,), seed=2)
     obs = 100 * torch.randn(50, 3)
     action, _, _ = actor.sample(obs, 10 * torch.randn(50, 2))
     assert action.abs().max() <= 1.0
@@ -52,3 +52,11 @@ def test_moving_towards_goes_the_share_told():
     expected = 0.9 * a.weight.detach() + 0.1 * b.weight.detach()
     move_towards(a, b, 0.1)
     torch.testing.assert_close(a.weight.detach(), expected)
+
+
+def test_a_dimension_that_nobody_moved_is_not_moved_by_exploring():
+    actor = TanhGaussianActor(Normaliser(torch.zeros(3), torch.ones(3)), torch.tensor([0.5, 0.0]), (8,), seed=0)
+    obs = torch.randn(500, 3)
+    action, log_prob, best = actor.sample(obs, torch.randn(500, 2))
+    assert float((action - best)[:, 1].abs().max()) < 0.02 < 0.05 < float((action - best)[:, 0].abs().mean())
+    assert log_prob.mean() < 3.0

@@ -39,7 +39,6 @@ def observations(count: int) -> np.ndarray:
 
 def own_actions(run, rows):
     policy = robot_lfd.load_policy(run)
-    policy.act_at_best()
     return np.stack([policy.act({"target_rel": r[:3], "eef_pos": r[3:]}) for r in rows])
 
 
