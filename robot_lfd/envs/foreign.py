@@ -46,7 +46,7 @@ class ForeignEnv(gym.Wrapper, gym.utils.RecordConstructorArgs):
         self.action_names = tuple(f"a{i}" for i in range(size))
         self.action_scale = np.ones(size, np.float32)
         self.action_units = ("1",) * size
-        self.policy_keys = tuple(self.observation_space.spaces)
+        self.policy_keys = tuple(spaces)
         self.control_hz = float(env.metadata.get("render_fps", 20))
         self._obs: dict[str, np.ndarray] = {}
 
