@@ -43,7 +43,7 @@ def write_onnx(actor: TanhGaussianActor, width: int, path: Path, about: dict[str
     Raises:
         ImportError: the package onnx is not installed.
     """
-    import onnx
+    import onnx  # pyright: ignore[reportMissingImports]
 
     axes = {"obs": {0: "batch"}, "action": {0: "batch"}}
     torch.onnx.export(
@@ -69,7 +69,7 @@ def open_torchscript(path: Path) -> Runner:
 
 def open_onnx(path: Path) -> Runner:
     """Returns the file's function as onnxruntime runs it on the CPU. Raises ImportError where that is missing."""
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

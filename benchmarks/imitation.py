@@ -1,0 +1,81 @@
+"""Success of IQ-Learn beside behaviour cloning and SQIL from the same demos, features, and number of episodes.
+
+Prints one JSON line a policy and writes all of them to --out. Every row names its command's settings, final checkpoint,
+episodes and Wilson 95 % interval. An interrupted benchmark goes on where it stopped: finished runs are not done again.
+
+    python benchmarks/imitation.py --demos demos/lift --rows bc iq sqil iq-blind --seeds 0 1 2 --work runs/bench
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from robot_lfd.checkpoint import finished_checkpoints
+from robot_lfd.config import EvalConfig, TrainConfig
+from robot_lfd.demos.spec import software_versions
+from robot_lfd.evaluate import run as evaluate
+from robot_lfd.train.trainer import run as train
+
+ROWS: dict[str, dict[str, Any]] = {
+    "bc": {"algo": "bc"},
+    "iq": {"algo": "iq"},
+    "iq-offline": {"algo": "iq", "mode": "offline"},
+    "iq-blind": {"algo": "iq", "success_blind": True},  # control: success is hidden from the learner
+    "sqil": {"algo": "sqil"},
+}
+
+
+def measure(row: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Trains and evaluates one policy; returns what is reported of it."""
+    run = args.work / f"{row}-{seed}"
+    settings = {**ROWS[row], **({} if row == "bc" else {"steps": args.steps})}
+    trained: dict[str, Any] = {}
+    result = run / "benchmark.json"
+    if result.exists():
+        return json.loads(result.read_text())
+    if not (run / "finished").exists():
+        resume = bool(finished_checkpoints(run))
+        trained = train(TrainConfig(demos=tuple(args.demos), out=run, seed=seed, resume=resume, **settings))
+        (run / "finished").write_text("")
+    found = evaluate(EvalConfig(run=run, episodes=args.episodes))
+    kept = {k: found[k] for k in ("success_rate", "interval", "length_mean", "step", "env", "episodes")}
+    report = {"row": row, "seed": seed, **kept, "train_seconds": trained.get("seconds"), "load": os.getloadavg()[0]}
+    result.write_text(json.dumps(report) + "\n")
+    return report
+
+
+def main() -> None:
+    """Runs all rows and seeds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--demos", type=Path, nargs="+", required=True)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=["bc", "iq"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--steps", type=int, default=25_000)
+    parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "commit": commit}
+    rows = []
+    for seed in args.seeds:
+        for row in args.rows:
+            rows.append(measure(row, seed, args))
+            print(json.dumps(rows[-1]), flush=True)
+            document = {
+                "benchmark": "imitation", "demos": [p.name for p in args.demos], "steps": args.steps,
+                "machine": machine, "versions": software_versions(), "rows": rows,
+            }  # fmt: skip
+            if args.out:
+                args.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
