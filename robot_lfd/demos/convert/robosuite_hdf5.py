@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from robot_lfd.demos.convert.hdf5 import numbers_in
 from robot_lfd.demos.convert.robosuite_settings import OldWorld, env_keywords, world_of
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.spec import make_spec
@@ -134,13 +135,11 @@ def _read_demo(data: h5py.Group, name: str, source: Path) -> RawDemo:
     missing += [] if "model_file" in group.attrs else ["attribute model_file"]
     if missing:
         raise LfdError(f"'{source}': {name} has no {' and no '.join(missing)}; is this a file of robomimic?")
-    actions, states = (np.asarray(group[k], np.float64) for k in ("actions", "states"))
-    if actions.ndim != 2 or states.ndim != 2 or len(actions) != len(states) or len(actions) == 0:
+    actions, states = (numbers_in(group, k, ndim=2).astype(np.float64) for k in ("actions", "states"))
+    if len(actions) != len(states) or len(actions) == 0:
         raise LfdError(
             f"'{source}': {name} has actions {actions.shape} and states {states.shape}, expected (T, .) both"
         )
-    if not np.isfinite(actions).all() or not np.isfinite(states).all():
-        raise LfdError(f"'{source}': {name} holds NaN or infinity")
     return RawDemo(name, actions, states, str(group.attrs["model_file"]))
 
 

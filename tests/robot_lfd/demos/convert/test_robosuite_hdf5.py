@@ -133,6 +133,8 @@ def test_settings_without_a_counterpart_are_refused_with_the_reason(tmp_path, re
         (lambda f: f["data/demo_2"].pop("states"), "demo_2 has no states; is this a file of robomimic"),
         (lambda f: f["data/demo_2"].attrs.pop("model_file"), "no attribute model_file"),
         (lambda f: f["data/demo_1/actions"].write_direct(np.full((5, 7), np.nan)), "holds NaN"),
+        (lambda f: replace(f, "data/demo_1/actions", np.array([b"text"] * 5)), "expected plain numbers"),
+        (lambda f: promise(f, "data/demo_1/actions", (2**40, 7)), "more than the file can hold"),
         (lambda f: replace(f, "data/demo_1/actions", np.zeros((3, 7))), "expected .T, .. both"),
         (lambda f: replace(f, "data/demo_1/states", np.zeros((5, 45))), "states have 45 numbers"),
         (lambda f: f["data/demo_1"].attrs.modify("model_file", "<mujoco>"), "no XML"),
@@ -147,6 +149,11 @@ def test_a_damaged_file_is_told_plainly_and_leaves_nothing_behind(tmp_path, reco
     with pytest.raises(LfdError, match=message):
         import_robosuite_hdf5(source, tmp_path / "d")
     assert not (tmp_path / "d").exists()
+
+
+def promise(file, path: str, shape: tuple[int, ...]) -> None:
+    del file[path]
+    file.create_dataset(path, shape=shape, dtype="f8", chunks=(64, 7))
 
 
 def replace(file: h5py.File, name: str, array: np.ndarray) -> None:
