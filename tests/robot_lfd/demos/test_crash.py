@@ -112,7 +112,7 @@ def crash_many_times(tmp_path: Path, instants: int) -> dict[str, int]:
 
 
 def test_a_recorder_killed_at_any_instant_loses_no_committed_episode(tmp_path: Path):
-    seen = crash_many_times(tmp_path, 20)
+    seen = crash_many_times(tmp_path, 50)
     assert seen["rebuilt"] >= 3 and seen["committed"] >= 3, seen
 
 
