@@ -71,7 +71,7 @@ class TrainConfig:
     algo: Literal["iq", "bc", "sqil"] = "iq"
     """iq: IQ-Learn; bc: behaviour cloning; sqil: soft Q imitation learning."""
     mode: Literal["online", "offline"] = "online"
-    """online: the policy also practises in the simulator; offline: demos alone (below bc so far, see LOG.md). bc is always offline."""
+    """online: the policy also practises in the simulator; offline: demos alone (below bc so far, see LOG.md)."""
     steps: int | None = None
     """Gradient steps. Default: 25000 (iq, sqil) or 5000 (bc)."""
     seed: int = 0
