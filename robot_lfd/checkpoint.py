@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import torch
 
 from policies.agent import under
 from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor
+from robot_lfd.durable import publish, remove_folder, sync_file, sync_folder, write_tree
 from robot_lfd.errors import LfdError
 
 Tensors = dict[str, torch.Tensor]
@@ -58,30 +57,24 @@ def save_checkpoint(
     """
     final = run / "checkpoints" / f"{spec.step:08d}"
     staged = final.with_name(f".{final.name}.tmp")
-    shutil.rmtree(staged, ignore_errors=True)
+    remove_folder(staged)
     staged.mkdir(parents=True)
     safetensors.torch.save_file(_own(model), staged / "model.safetensors")
     safetensors.torch.save_file(_own(training), staged / "training.safetensors")
-    for name, content in (("config", dataclasses.asdict(spec)), ("stats", stats), ("progress", progress)):
-        (staged / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
-    (staged / "DONE").write_text("")
     for file in staged.iterdir():
-        _sync(file)
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(staged, final)
-    _sync(final.parent)
+        sync_file(file)
+    documents = {"config": dataclasses.asdict(spec), "stats": stats, "progress": progress}
+    texts = {f"{name}.json": f"{json.dumps(content, indent=1)}\n".encode() for name, content in documents.items()}
+    write_tree(staged, {**texts, "DONE": b""})
+    remove_folder(final)
+    publish(staged, final)
+    sync_folder(run)
     _drop_old_training(final)
     return final
 
 
 def _own(tensors: Tensors) -> Tensors:
     return {k: v.detach().contiguous().clone() for k, v in tensors.items()}
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
 
 
 def _drop_old_training(newest: Path) -> None:

@@ -16,7 +16,7 @@ FLOORS = (  # from the top; a module may import from its own floor's neighbours 
     {"cli", "demo", "doctor"},
     {"record", "review", "train", "replay", "deploy"},
     {"demos", "evaluate"},
-    {"envs", "checkpoint", "config", "rollout", "limits", "metrics", "video", "errors"},
+    {"envs", "checkpoint", "durable", "config", "rollout", "limits", "metrics", "video", "errors"},
 )
 ONLY_IN = {
     "zarr": ("robot_lfd/demos/",),

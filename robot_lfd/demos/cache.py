@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from robot_lfd.demos.durable import held, publish, remove_folder, sync_folder
 from robot_lfd.demos.episode import array_path
 from robot_lfd.demos.select import Selection, select_some
 from robot_lfd.demos.show import progress
 from robot_lfd.demos.store import FLAT_CACHE, DemoStore, EpisodeInfo
+from robot_lfd.durable import held, publish, remove_folder, sync_folder
 from robot_lfd.errors import LfdError
 
 CACHE_VERSION = 1

@@ -18,11 +18,11 @@ from robot_lfd.config import (
     DataSplitConfig,
     DataUndeleteConfig,
 )
-from robot_lfd.demos.durable import held, sync_folder
 from robot_lfd.demos.journal import is_running
 from robot_lfd.demos.select import Selection, select, verdict
 from robot_lfd.demos.show import progress
 from robot_lfd.demos.store import JOURNAL, STAGING, DemoStore
+from robot_lfd.durable import held, sync_folder
 from robot_lfd.errors import LfdError
 
 

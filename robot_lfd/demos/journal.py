@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from robot_lfd.demos.durable import held, sync_folder, write_all
 from robot_lfd.demos.lines import encode_line, read_log
+from robot_lfd.durable import held, sync_folder, write_all
 from robot_lfd.errors import LfdError
 
 

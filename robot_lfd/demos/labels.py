@@ -8,9 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from robot_lfd.demos.durable import held, sync_folder, write_all
 from robot_lfd.demos.folder import Files
 from robot_lfd.demos.lines import decode_line, encode_line, parse_log
+from robot_lfd.durable import held, sync_folder, write_all
 
 FIELDS = ("success", "note", "tags", "split", "trim", "deleted")
 

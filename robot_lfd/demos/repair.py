@@ -12,13 +12,13 @@ from pathlib import Path
 import gymnasium as gym
 
 from robot_lfd.demos.cache import clear_unfinished
-from robot_lfd.demos.durable import held, publish, remove_folder, replace_file, sync_folder
 from robot_lfd.demos.folder import Folder
 from robot_lfd.demos.journal import Attempt, open_attempt
 from robot_lfd.demos.labels import mend_tail
 from robot_lfd.demos.layout import EPISODES, check_seal, read_attributes, read_file
 from robot_lfd.demos.resimulate import rebuild
 from robot_lfd.demos.store import DESCRIPTION, FLAT_CACHE, ID, JOURNAL, LABELS, STAGING, DemoStore
+from robot_lfd.durable import held, publish, remove_folder, replace_file, sync_folder
 from robot_lfd.errors import LfdError
 
 ABANDONED_S = 60.0  # a staged file without a lock of its own is a leftover when it is older

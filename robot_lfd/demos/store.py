@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from robot_lfd.demos.durable import held, publish, remove_folder, replace_file, sync_folder, write_file, write_tree
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.episode_info import EpisodeInfo, describe, labelled
 from robot_lfd.demos.folder import Files, Folder
@@ -33,6 +32,7 @@ from robot_lfd.demos.layout import (
 )
 from robot_lfd.demos.remote import RemoteFolder, local_home, url_of
 from robot_lfd.demos.spec import DatasetSpec
+from robot_lfd.durable import held, publish, remove_folder, replace_file, sync_folder, write_file, write_tree
 from robot_lfd.errors import LfdError
 
 ID = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{6}")  # UTC date, time, microseconds, random: unique, sorted by time

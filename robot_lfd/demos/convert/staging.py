@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from robot_lfd.demos.durable import remove_folder
+from robot_lfd.durable import remove_folder
 from robot_lfd.errors import LfdError
 
 

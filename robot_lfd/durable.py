@@ -1,4 +1,4 @@
-"""Files that survive a crash: written, fsynced, only then given their name. All writes are here."""
+"""Files that survive a crash: written, fsynced, only then given their name. Of demos and checkpoints alike."""
 
 from __future__ import annotations
 
@@ -48,9 +48,18 @@ def write_tree(folder: Path, files: dict[str, bytes]) -> None:
         sync_folder(each)
 
 
+def sync_file(path: Path) -> None:
+    """Makes durable what another library wrote into a file."""
+    _sync(path, os.O_RDONLY)
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    fd = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
