@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ import numpy as np
 from robot_lfd.config import EvalConfig
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
+from robot_lfd.evaluations import write_evaluation
 from robot_lfd.rollout import Policy, rollout
 
 Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
@@ -153,7 +153,7 @@ def run(config: EvalConfig) -> dict[str, Any]:
     }
     if config.video:
         found["video"] = str(_write_film(result, config, policy.control_hz))  # type: ignore[attr-defined]
-    saved = _save(found, result, config.run)
+    saved = write_evaluation(config.run, {**found, "rows": [asdict(r) for r in result.rows]})
     found["file"] = None if saved is None else str(saved)
     _print_table(found)
     return found
@@ -190,24 +190,6 @@ def _write_film(result: EvalResult, config: EvalConfig, control_hz: float) -> Pa
     ]
     write_video(config.video, itertools.chain.from_iterable(parts), control_hz)
     return config.video
-
-
-def run_folder(path: Path) -> Path:
-    """Returns the run folder that a run or checkpoint path belongs to."""
-    path = path.resolve()
-    return path.parent.parent if path.parent.name == "checkpoints" else path
-
-
-def _save(found: dict[str, Any], result: EvalResult, run_path: Path) -> Path | None:
-    """Writes the result into the run folder; a folder that cannot be written to, such as a sample's, is no error."""
-    file = run_folder(run_path) / f"eval-{found['step']}-{found['seed']}.json"
-    part = file.with_suffix(".part")
-    try:
-        part.write_text(json.dumps({**found, "rows": [asdict(r) for r in result.rows]}, indent=1) + "\n")
-        part.replace(file)
-    except OSError:
-        return None
-    return file
 
 
 def _print_table(found: dict[str, Any]) -> None:

@@ -8,7 +8,8 @@ import pytest
 import robot_lfd
 from robot_lfd import cli
 from robot_lfd.errors import LfdError
-from robot_lfd.evaluate import EpisodeRow, EvalResult, evaluate, run_folder, wilson_interval
+from robot_lfd.evaluate import EpisodeRow, EvalResult, evaluate, wilson_interval
+from robot_lfd.evaluations import read_evaluations, run_folder
 from tests.robot_lfd.point_arm import ID, Chase, make_point_arm, register
 
 
@@ -111,6 +112,7 @@ def test_the_command_prints_the_interval_and_keeps_the_result_in_the_run(tmp_pat
     found = json.loads(out.splitlines()[-1])
     assert (found["success_rate"], found["episodes"], found["seed"], found["step"]) == (1.0, 4, 9, 700)
     assert found["interval"] == pytest.approx(wilson_interval(4, 4)) and "95 %: 51.0 to 100.0" in out
-    kept = json.loads((run / "eval-700-9.json").read_text())
+    kept = json.loads((run / "evaluations/700-9.json").read_text())
+    assert read_evaluations(run) == [kept]
     assert [r["seed"] for r in kept["rows"]] == [9, 10, 11, 12] and kept["success_rate"] == 1.0
     assert (tmp_path / "a.gif").stat().st_size > 1000
