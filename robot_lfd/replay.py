@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -12,7 +11,7 @@ import numpy as np
 
 from robot_lfd.config import ReplayConfig
 from robot_lfd.demos.episode import Episode
-from robot_lfd.demos.tape import Tape
+from robot_lfd.demos.resimulate import first_difference, play_again
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
@@ -21,18 +20,6 @@ if TYPE_CHECKING:
     from robot_lfd.demos.store import DatasetSpec, DemoStore
 
 BEYOND_ANY_EPISODE = 10_000_000  # the recorded actions decide where an episode ends, not the time limit
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Where a re-simulated array first leaves the recorded one: the row, and the largest difference in that row."""
-
-    array: str
-    step: int
-    size: float
-
-    def __str__(self) -> str:
-        return f"{self.array} differs from step {self.step} on, by {self.size:.3g}"
 
 
 @contextmanager
@@ -60,9 +47,7 @@ def replay_episode(
     Raises:
         LfdError: the episode was cut at its start, so its first state is none that a reset can build.
     """
-    if episode.meta.get("trimmed", [0])[0] != 0:
-        raise LfdError("was trimmed at its start, and only whole beginnings can be simulated again")
-    tape, arm = Tape(env), arm_of(env)
+    arm = arm_of(env)
     height, width = (size_px, size_px) if isinstance(size_px, int) else (size_px or (0, 0))
     frames: list[np.ndarray] = []
 
@@ -70,36 +55,8 @@ def replay_episode(
         if height and width:
             frames.append(arm.render_camera(camera or arm.camera_names[0], height, width))
 
-    first_state = {"model": episode.model, "sim_state": episode.sim_state[0]}
-    tape.reset(seed=episode.meta.get("seed"), options=first_state)
-    look()
-    for action in episode.action:
-        tape.step(action)
-        look()
-    again = tape.episode(time=episode.time, intervention=episode.intervention, meta=dict(episode.meta))
+    again = play_again(env, episode, look)
     return again, np.stack(frames) if frames else None
-
-
-def first_difference(recorded: Episode, again: Episode) -> Difference | None:
-    """Returns the earliest difference in state, observations or reward; None where every bit is equal.
-
-    Pictures are left out: another renderer or graphics card draws the same world with other bits.
-    """
-    then, now = recorded.arrays(), again.arrays()
-    names = [n for n in then if n in ("sim_state", "reward") or n.startswith("obs/")]
-    found = [d for n in names if (d := _compare(n, then[n], now.get(n)))]
-    return min(found, key=lambda d: d.step, default=None)
-
-
-def _compare(name: str, then: np.ndarray, now: np.ndarray | None) -> Difference | None:
-    if now is None or now.shape != then.shape:
-        return Difference(name, 0, float("inf"))
-    rows = np.argwhere((then != now).reshape(len(then), -1).any(1))
-    if len(rows) == 0:
-        return None
-    step = int(rows[0][0])
-    gap = np.abs(then[step].astype(np.float64) - now[step].astype(np.float64))
-    return Difference(name, step, float(np.max(gap)))
 
 
 def run(config: ReplayConfig) -> dict[str, Any]:

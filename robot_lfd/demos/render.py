@@ -12,7 +12,7 @@ from rich.console import Console
 from robot_lfd.config import DataRenderConfig
 from robot_lfd.demos.edit import copy_labels, provenance
 from robot_lfd.demos.episode import Episode
-from robot_lfd.demos.resimulate import first_difference, play
+from robot_lfd.demos.resimulate import comes_again, first_difference, play_again
 from robot_lfd.demos.show import progress
 from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.demos.store import DemoStore
@@ -67,11 +67,8 @@ def spec_with(spec: DatasetSpec, cameras: tuple[str, ...], size_px: int) -> Data
 def _rendered(env: gym.Env, episode: Episode) -> tuple[Episode, bool]:
     """Returns the episode with new pictures, and whether they come from an exact re-simulation."""
     pictures: dict[str, np.ndarray] | None = None
-    blind = episode.meta.get("resimulates") is False or episode.meta.get("trimmed", [0])[0] != 0
-    if not blind:
-        first = episode.sim_state[0]
-        tape = play(env, episode.model, first, episode.meta.get("seed"), list(episode.action))
-        again = tape.episode()
+    if comes_again(episode):
+        again = play_again(env, episode)
         if first_difference(episode, again) is None:
             pictures = {k: v for k, v in again.obs.items() if k.startswith("images/")}
     exact = pictures is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -15,13 +16,56 @@ from robot_lfd.demos.tape import Tape
 from robot_lfd.errors import LfdError
 
 
-def play(env: gym.Env, model: str, sim_state: np.ndarray, seed: int | None, actions: Sequence[Any]) -> Tape:
-    """Returns the tape of the actions played from a first state on."""
+@dataclass(frozen=True)
+class Difference:
+    """Where a re-simulated array first leaves the recorded one: the row, and the largest difference in that row."""
+
+    array: str
+    step: int
+    size: float
+
+    def __str__(self) -> str:
+        return f"{self.array} differs from step {self.step} on, by {self.size:.3g}"
+
+
+def play(
+    env: gym.Env,
+    model: str,
+    sim_state: np.ndarray,
+    seed: int | None,
+    actions: Sequence[Any],
+    look: Callable[[], None] = lambda: None,
+) -> Tape:
+    """Returns the tape of the actions played from a first state on; `look` is called after the reset and each step."""
     tape = Tape(env)
     tape.reset(seed=seed, options={"model": model, "sim_state": sim_state})
+    look()
     for action in actions:
         tape.step(action)
+        look()
     return tape
+
+
+def play_again(env: gym.Env, episode: Episode, look: Callable[[], None] = lambda: None) -> Episode:
+    """Returns what the recorded actions do now, all of them: an episode may go on beyond its success.
+
+    Raises:
+        LfdError: the episode was cut at its start, so its first state is none that a reset can build.
+    """
+    if cut_at_start(episode):
+        raise LfdError("was trimmed at its start, and only whole beginnings can be simulated again")
+    tape = play(env, episode.model, episode.sim_state[0], episode.meta.get("seed"), list(episode.action), look)
+    return tape.episode(time=episode.time, intervention=episode.intervention, meta=dict(episode.meta))
+
+
+def cut_at_start(episode: Episode) -> bool:
+    """Returns whether the first steps of a recording are missing."""
+    return episode.meta.get("trimmed", [0])[0] != 0
+
+
+def comes_again(episode: Episode) -> bool:
+    """Returns whether a re-simulation is expected to give every bit: not of a cut one, nor of states from elsewhere."""
+    return not cut_at_start(episode) and episode.meta.get("resimulates") is not False
 
 
 def rebuild(env: gym.Env, spec: DatasetSpec, attempt: Attempt, model: str) -> Episode:
@@ -46,18 +90,23 @@ def rebuild(env: gym.Env, spec: DatasetSpec, attempt: Attempt, model: str) -> Ep
     return episode if episode.terminated else episode.replace(truncated=True)  # the crash cut it
 
 
-def first_difference(recorded: Episode, again: Episode) -> tuple[str, int] | None:
-    """Returns array and row where a re-simulated episode first leaves the recorded one; None where all bits agree.
+def first_difference(recorded: Episode, again: Episode) -> Difference | None:
+    """Returns the earliest difference in state, observations or reward; None where every bit is equal.
 
-    Pictures are left out: another renderer draws the same world with other bits.
+    Pictures are left out: another renderer or graphics card draws the same world with other bits.
     """
     then, now = recorded.arrays(), again.arrays()
-    found: list[tuple[int, str]] = []
-    for name, array in then.items():
-        if name not in ("sim_state", "reward") and not name.startswith("obs/"):
-            continue
-        if name not in now or now[name].shape != array.shape:
-            return name, 0
-        rows = np.argwhere((array != now[name]).reshape(len(array), -1).any(1))
-        found += [(int(rows[0][0]), name)] if len(rows) else []
-    return (min(found)[1], min(found)[0]) if found else None
+    names = [n for n in then if n in ("sim_state", "reward") or n.startswith("obs/")]
+    found = [d for n in names if (d := _compare(n, then[n], now.get(n)))]
+    return min(found, key=lambda d: d.step, default=None)
+
+
+def _compare(name: str, then: np.ndarray, now: np.ndarray | None) -> Difference | None:
+    if now is None or now.shape != then.shape:
+        return Difference(name, 0, float("inf"))
+    rows = np.argwhere((then != now).reshape(len(then), -1).any(1))
+    if len(rows) == 0:
+        return None
+    step = int(rows[0][0])
+    gap = np.abs(then[step].astype(np.float64) - now[step].astype(np.float64))
+    return Difference(name, step, float(np.max(gap)))

@@ -14,7 +14,7 @@ from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.journal import is_running, open_attempt
 from robot_lfd.demos.layout import EPISODES, array_checksum, check_seal, read_file
 from robot_lfd.demos.lines import read_log
-from robot_lfd.demos.resimulate import first_difference, play
+from robot_lfd.demos.resimulate import comes_again, first_difference, play_again
 from robot_lfd.demos.store import DESCRIPTION, ID, JOURNAL, LABELS, MODELS, STAGING, DemoStore
 from robot_lfd.errors import LfdError
 
@@ -170,17 +170,16 @@ def _verify_content(
 
 
 def _verify_replay(env: gym.Env, episode: Episode, where: str, findings: Findings) -> None:
-    if episode.meta.get("trimmed", [0])[0] != 0 or episode.meta.get("resimulates") is False:
+    if not comes_again(episode):
         findings.not_resimulated += 1
         return
     try:
-        tape = play(env, episode.model, episode.sim_state[0], episode.meta.get("seed"), list(episode.action))
+        again = play_again(env, episode)
     except LfdError as error:
         findings.add(where, f"cannot be re-simulated: {error}")
         return
-    if difference := first_difference(episode, tape.episode()):
-        array, row = difference
-        findings.add(f"{where} {array}", f"re-simulation differs from row {row} on")
+    if difference := first_difference(episode, again):
+        findings.add(f"{where} {difference.array}", f"re-simulation differs from row {difference.step} on")
     else:
         findings.resimulated += 1
 

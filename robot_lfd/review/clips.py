@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
-from robot_lfd.replay import first_difference, replay_env, replay_episode
+from robot_lfd.replay import replay_env, replay_episode
 from robot_lfd.video import encode_mp4
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ import pytest
 
 import robot_lfd
 from robot_lfd import cli
+from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.deploy import deploy, emergency_signals
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.limits import Limited
-from robot_lfd.replay import first_difference, replay_env, replay_episode
+from robot_lfd.replay import replay_env, replay_episode
 from robot_lfd.watch import Watched
 from tests.robot_lfd.point_arm import ID, Chase, Script, make_point_arm, register
 

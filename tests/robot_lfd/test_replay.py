@@ -8,12 +8,13 @@ import pytest
 
 from robot_lfd import cli
 from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
-from robot_lfd.replay import BEYOND_ANY_EPISODE, first_difference, replay_episode
+from robot_lfd.replay import BEYOND_ANY_EPISODE, replay_episode
 from robot_lfd.rollout import rollout
 from tests.robot_lfd.point_arm import ID, Chase, make_point_arm
 

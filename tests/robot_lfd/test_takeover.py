@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 
+from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.limits import Limited, Unsafe
-from robot_lfd.replay import first_difference, replay_env, replay_episode
+from robot_lfd.replay import replay_env, replay_episode
 from robot_lfd.rollout import rollout
 from robot_lfd.takeover import RELEASE_S, Takeover
 from teleop.device import Command, Event

@@ -22,7 +22,7 @@ from rich.table import Table
 from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
 from robot_lfd.demos.convert.robomimic_export import ROBOSUITE, demo_names, import_own_export
 from robot_lfd.demos.episode import Episode
-from robot_lfd.demos.resimulate import play
+from robot_lfd.demos.resimulate import play_again
 from robot_lfd.demos.show import progress
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
@@ -181,7 +181,7 @@ def _world(arm: Any, demo: MimicDemo) -> tuple[str, np.ndarray]:
 
 def _play_open_loop(env: gym.Env, episode: Episode) -> dict[str, Any]:
     """Returns whether the actions alone, from the first state on, still succeed, and how far the states drift."""
-    again = play(env, episode.model, episode.sim_state[0], None, list(episode.action)).episode()
+    again = play_again(env, episode)
     away = np.abs(again.sim_state[:-1, 1:] - episode.sim_state[:-1, 1:])
     moved = [k for k in episode.obs if k in ("eef_pos", "object_pos")]
     drift = {k: np.linalg.norm(again.obs[k][:-1] - episode.obs[k][:-1], axis=1).max() for k in moved}

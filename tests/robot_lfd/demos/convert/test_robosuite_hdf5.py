@@ -13,10 +13,11 @@ import pytest
 
 from robot_lfd.demos.convert.robosuite_hdf5 import import_robosuite_hdf5
 from robot_lfd.demos.convert.robosuite_settings import world_of
+from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
-from robot_lfd.replay import first_difference, replay_env, replay_episode
+from robot_lfd.replay import replay_env, replay_episode
 
 HUMAN = Path(os.environ.get("LFD_DATA", "../shared/data")) / "robosuite" / "lift_human_fast.hdf5"
 CONTROLLER = {
