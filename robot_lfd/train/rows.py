@@ -45,16 +45,27 @@ def demo_rows(demos: FlatDemos, keys: Sequence[str], *, success_blind: bool = Fa
     return Rows(columns[seen], action, np.asarray(demos.reward), columns[seen + 1], ended)
 
 
-def without_pauses(rows: Rows, still: float = 0.02) -> Rows:
-    """Returns the rows in which something happens: those left out show a person who waits and a world at rest.
+def moving(rows: Rows, still: float = 0.02) -> np.ndarray:
+    """Returns which rows (N,) show something happen; the others show a person who waits and a world at rest.
 
     A pause is a step after which no feature has moved by more than `still` of its standard deviation, and which is no
     end. People hesitate for up to nine tenths of a demo; a policy that clones their pauses never gets going.
+    Where nothing ever happens, all rows count.
     """
     scale = np.maximum(rows.obs.std(0), 0.02)  # the floor of Normaliser
     moved = (np.abs(rows.next_obs - rows.obs) / scale).max(1)
     kept = (moved > still) | rows.terminated
-    return rows if not kept.any() else Rows(*(getattr(rows, f.name)[kept] for f in fields(rows)))
+    return kept if kept.any() else ~kept
+
+
+def without_pauses(rows: Rows) -> Rows:
+    """Returns the rows in which something happens, see `moving`."""
+    return taken(rows, moving(rows))
+
+
+def taken(rows: Rows, which: np.ndarray) -> Rows:
+    """Returns the rows that a mask or a list of indices names."""
+    return Rows(*(getattr(rows, f.name)[which] for f in fields(rows)))
 
 
 class Replay:

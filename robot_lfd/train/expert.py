@@ -1,0 +1,76 @@
+"""Expert rows: which recorded steps a learner imitates: all of a demo, of a policy's rollout only the corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from robot_lfd.demos.cache import FlatDemos
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.errors import LfdError
+from robot_lfd.train.rows import Rows, demo_rows, moving, taken
+
+
+class Expert(NamedTuple):
+    """The rows to imitate; `demos` demos gave `shown` of them, corrections gave `corrected`, each counted once."""
+
+    rows: Rows
+    demos: int
+    shown: int
+    corrected: int
+
+
+def expert_rows(
+    demos: FlatDemos,
+    stores: Sequence[DemoStore],
+    keys: Sequence[str],
+    *,
+    success_blind: bool = False,
+    keep_pauses: bool = False,
+    correction_weight: int | None = None,
+) -> Expert:
+    """Returns what a person showed: every step of a demo, and of a policy's rollout the steps driven by hand.
+
+    The steps that the policy itself drove are nobody's example, even where they ended well. Corrections are few beside
+    the demos, so they are repeated.
+
+    Args:
+        correction_weight: how many times a corrected step counts; None: so often that corrections together weigh as
+            much as the demos, at least once.
+
+    Source: Kelly et al. 2019, HG-DAgger (only human-driven steps are added); Mandlekar et al. 2020, Human-in-the-Loop
+    Imitation Learning using Remote Teleoperation (interventions weigh as much as the rest).
+
+    Raises:
+        LfdError: no step was shown by a person.
+    """
+    steps = np.arange(len(demos))
+    rollout = _rollouts(demos, stores)
+    by_policy = rollout[demos.episode_of(steps)]
+    shown = ~by_policy | demos.intervention
+    if not shown.any():
+        raise LfdError("the rollouts hold no corrections: no step was driven by hand; give the demos as well")
+    rows, corrected = taken(demo_rows(demos, keys, success_blind=success_blind), shown), by_policy[shown]
+    if not keep_pauses:
+        kept = moving(rows)
+        rows, corrected = taken(rows, kept), corrected[kept]
+    count = int(corrected.sum())
+    often = np.where(corrected, _weight(len(rows) - count, count, correction_weight), 1)
+    weighted = taken(rows, np.repeat(np.arange(len(rows)), often))
+    return Expert(weighted, int((~rollout).sum()), len(rows) - count, count)
+
+
+def _rollouts(demos: FlatDemos, stores: Sequence[DemoStore]) -> np.ndarray:
+    """Returns which episodes (E,) a policy drove, at least in part."""
+    home = {i: store for store in stores for i in store.ids()}
+    return np.array(["policy" in home[i].attributes(i).get("meta", {}) for i in demos.ids])
+
+
+def _weight(shown: int, corrected: int, asked: int | None) -> int:
+    if asked is not None:
+        if asked < 1:
+            raise LfdError(f"--correction-weight is {asked}, expected at least 1")
+        return asked
+    return max(1, round(shown / corrected)) if corrected else 1
