@@ -138,6 +138,22 @@ class EvalConfig:
 
 
 @dataclass(frozen=True)
+class CompareConfig:
+    """Put runs beside each other: a table, and a picture of their learning curves. Seeds of one setting are one row.
+
+    Example: lfd compare runs/lift-iq runs/lift-bc --out curves.svg
+    """
+
+    runs: Positional[tuple[Path, ...]]
+    """Run folders, or folders of lfd train --seeds."""
+    out: Path | None = None
+    """Write the curves to this .svg file, or curves and table to this .html page."""
+    metrics: tuple[str, ...] = ()
+    """Draw these logged metrics too, such as q_expert critic_loss. Default: success in practice, where there is any."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
 class DeployConfig:
     """Let a policy drive the arm at the control rate, within limits, and record what it does.
 
