@@ -13,6 +13,7 @@ from torch import nn
 LOG_STD_MIN, LOG_STD_MAX = -3.0, 0.5
 LEAST_SPREAD = 0.002
 NORMALISED_LIMIT = 8.0
+SATURATED = 0.999  # actions beyond it have no finite mean before tanh worth reaching for
 
 
 class Normaliser(nn.Module):
@@ -77,6 +78,12 @@ class TanhGaussianActor(nn.Module):
         log_prob = tanh_gaussian_log_prob(before, noise, log_std) + self.log_std_max.sum()
         return torch.tanh(before), log_prob, torch.tanh(mean)
 
+    def log_prob(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns the log density (B,) of given actions (B, A), in the unit of `sample`; +-1 counts as just inside."""
+        mean, log_std = self(obs)
+        before = torch.atanh(action.clamp(-SATURATED, SATURATED))
+        return tanh_gaussian_log_prob(before, (before - mean) / log_std.exp(), log_std) + self.log_std_max.sum()
+
 
 def tanh_gaussian_log_prob(before: torch.Tensor, noise: torch.Tensor, log_std: torch.Tensor) -> torch.Tensor:
     """Returns log p(tanh(before)), (B,), where before = mean + std * noise.
@@ -88,13 +95,12 @@ def tanh_gaussian_log_prob(before: torch.Tensor, noise: torch.Tensor, log_std: t
     return (gaussian - squash).sum(-1)
 
 
-class CriticEnsemble(nn.Module):
-    """N critics with LayerNorm, each a function of (obs, action), evaluated together as batched matrix products."""
+class Ensemble(nn.Module):
+    """N multi-layer perceptrons with LayerNorm, evaluated together as batched matrix products."""
 
-    def __init__(self, normaliser: Normaliser, action_size: int, hidden: Sequence[int], count: int, seed: int) -> None:
+    def __init__(self, sizes: Sequence[int], count: int, seed: int, layer_norm: bool = True) -> None:
         super().__init__()
-        self.normaliser = normaliser
-        sizes = [len(normaliser.mean) + action_size, *hidden, 1]
+        self.layer_norm = layer_norm
         generator = torch.Generator().manual_seed(seed)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         self.gains, self.shifts = nn.ParameterList(), nn.ParameterList()
@@ -102,18 +108,55 @@ class CriticEnsemble(nn.Module):
             bound = 1.0 / math.sqrt(i)
             self.weights.append(nn.Parameter((torch.rand(count, i, o, generator=generator) * 2 - 1) * bound))
             self.biases.append(nn.Parameter((torch.rand(count, 1, o, generator=generator) * 2 - 1) * bound))
-        for o in hidden:
+        for o in sizes[1:-1]:
             self.gains.append(nn.Parameter(torch.ones(count, 1, o)))
             self.shifts.append(nn.Parameter(torch.zeros(count, 1, o)))
 
-    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Returns Q (N, B) for obs (B, D) and action (B, A)."""
-        x = torch.cat([self.normaliser(obs), action], -1)
-        x = x.expand(len(self.weights[0]), *x.shape)  # (N, B, D + A)
+    def outputs(self, rows: torch.Tensor) -> torch.Tensor:
+        """Returns the last layer's output (N, B, out) for inputs (B, in)."""
+        x = rows.expand(len(self.weights[0]), *rows.shape)  # (N, B, in)
         for i, (gain, shift) in enumerate(zip(self.gains, self.shifts, strict=True)):
             x = torch.baddbmm(self.biases[i], x, self.weights[i])
-            x = F.relu(F.layer_norm(x, x.shape[-1:]) * gain + shift)
-        return torch.baddbmm(self.biases[-1], x, self.weights[-1]).squeeze(-1)
+            x = F.relu(F.layer_norm(x, x.shape[-1:]) * gain + shift if self.layer_norm else x)
+        return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+
+
+class CriticEnsemble(Ensemble):
+    """N critics, each a function of (obs, action)."""
+
+    def __init__(
+        self, normaliser: Normaliser, action_size: int, hidden: Sequence[int], count: int, seed: int,
+        layer_norm: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__([len(normaliser.mean) + action_size, *hidden, 1], count, seed, layer_norm)
+        self.normaliser = normaliser
+
+    def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns Q (N, B) for obs (B, D) and action (B, A)."""
+        return self.judge(self.normaliser(obs), action)
+
+    def judge(self, normal: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns Q (N, B) for observations (B, D) that are normalised already."""
+        return self.outputs(torch.cat([normal, action], -1)).squeeze(-1)
+
+
+class DiscreteCriticEnsemble(Ensemble):
+    """N critics, each a function of obs that gives Q of all K actions; their softmax is the policy."""
+
+    def __init__(
+        self, normaliser: Normaliser, actions: int, hidden: Sequence[int], count: int, seed: int,
+        layer_norm: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__([len(normaliser.mean), *hidden, actions], count, seed, layer_norm)
+        self.normaliser = normaliser
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns Q (N, B, K) for obs (B, D)."""
+        return self.outputs(self.normaliser(obs))
+
+    def best(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns the action of the highest Q, averaged over the critics, (B,) int64."""
+        return self(obs).mean(0).argmax(-1)
 
 
 @torch.no_grad()

@@ -1,75 +1,124 @@
-"""SoftAgent: actor, critics and the two gradient steps that IQ-Learn and SQIL share."""
+"""SoftAgent: actor, critics and the gradient steps that IQ-Learn and the methods beside it share."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
 from policies.agent import load_optimiser_tensors, optimiser_tensors, under
-from policies.batch import Batch
+from policies.batch import Batch, Judged
 from policies.behaviour_cloning import bc_loss
+from policies.iq_learn import gradient_penalty
 from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor, move_towards
 
 Terms = dict[str, torch.Tensor]
-CriticLoss = Callable[
-    [torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, Terms]
-]
+CriticLoss = Callable[[Judged], tuple[torch.Tensor, Terms]]
+ActorStep = Literal["soft", "advantage"]
+LARGEST_ADVANTAGE_WEIGHT = 20.0
+ADVANTAGE_SHARPNESS = 1.0  # in units of Q
 
 
-def actor_loss(
-    q: torch.Tensor, log_prob: torch.Tensor, cloned: torch.Tensor, demo_action: torch.Tensor,
-    *, temperature: float, bc_weight: float,
-) -> tuple[torch.Tensor, Terms]:  # fmt: skip
-    """Returns the soft policy step's loss plus a behaviour-cloning term, and both.
+def soft_step_loss(q: torch.Tensor, log_prob: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
+    """Returns E[temperature log pi(a|s) - Q(s, a)] of the actor's own samples: q (N, B), log_prob (B,).
 
-    Args:
-        q: Q(s, a) of the actor's own samples, (N, B): the mean over critics counts. log_prob: (B,).
-        cloned: tanh(mean) on the expert rows, (E, A). demo_action: what the person did there, (E, A).
+    Source: Haarnoja et al. 2018 (SAC), Eq. 7; the mean over critics counts.
     """
-    soft = (temperature * log_prob - q.mean(0)).mean()
-    clone = bc_loss(cloned, demo_action)
-    return soft + bc_weight * clone, {"actor_soft": soft, "actor_bc": clone}
+    return (temperature * log_prob - q.mean(0)).mean()
+
+
+def advantage_step_loss(log_prob: torch.Tensor, advantage: torch.Tensor, sharpness: float) -> torch.Tensor:
+    """Returns -E[exp(A / sharpness) log pi(a|s)] of the batch's own actions: both (B,), no gradient through A.
+
+    Source: Peng et al. 2019 (AWR), Eq. 5; Nair et al. 2020 (AWAC), Eq. 6. Weights end at LARGEST_ADVANTAGE_WEIGHT.
+    """
+    weight = (advantage.detach() / sharpness).exp().clamp(max=LARGEST_ADVANTAGE_WEIGHT)
+    return -(weight * log_prob).mean()
+
+
+def clone_loss(cloned: torch.Tensor, demo_action: torch.Tensor, better: torch.Tensor | None) -> torch.Tensor:
+    """Returns the squared distance to the demos' actions, both (E, A); where given, `better` (E,) says which count.
+
+    Source: Nair et al. 2018, "Overcoming Exploration in RL with Demonstrations", Sec. IV-B: the Q-filter.
+    """
+    if better is None:
+        return bc_loss(cloned, demo_action)
+    return ((cloned - demo_action).square().mean(-1) * better).mean()
+
+
+def temperature_loss(log_temperature: torch.Tensor, log_prob: torch.Tensor, target_entropy: float) -> torch.Tensor:
+    """Returns the loss whose minimum holds the actor's entropy at `target_entropy`; log_prob (B,) has no gradient.
+
+    Source: Haarnoja et al. 2018, "SAC Algorithms and Applications", Eq. 18.
+    """
+    return (log_temperature.exp() * (-log_prob.detach() - target_entropy)).mean()
 
 
 @dataclass(frozen=True)
 class SoftConfig:
-    """What the default recipe sets; LOG.md has the measurement behind each number."""
+    """What the default recipe sets; LOG.md has the measurement behind each number.
+
+    Attributes:
+        learn_temperature: from `temperature` on, towards an entropy of -1 per dimension, in units of the demos' spread.
+        bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays.
+        q_filter: cloning counts only where the critics rate the demo's action above the actor's own.
+        actor_step: "soft" climbs Q; "advantage" clones the batch's actions, the better the more.
+        action_noise: standard deviation of noise on the demos' actions, in [-1, 1] units.
+        w1_penalty: weight of the gradient penalty; 0: none.
+    """
 
     hidden: Sequence[int] = (128, 128)
     critics: int = 2
     gamma: float = 0.97
     temperature: float = 0.02
+    learn_temperature: bool = False
     bc_weight: float = 5.0
+    bc_decay_steps: int = 0
+    q_filter: bool = False
+    actor_step: ActorStep = "soft"
+    action_noise: float = 0.0
+    layer_norm: bool = True
     learning_rate: float = 3e-4
     target_share: float = 0.005
     ema_share: float = 0.005
+    w1_penalty: float = 0.0
 
 
 class SoftAgent:
-    """A soft actor-critic whose critic loss is passed in: IQ-Learn's or SQIL's; all else is equal between them.
+    """A soft actor-critic whose critic loss is passed in: IQ-Learn's, SQIL's or DAC's; all else is equal between them.
 
     Args:
-        critic_loss: a pure function, see `iq_learn.iq_loss`. absorbing_value: V of the state after the task ended.
+        critic_loss: a pure function, see `iq_learn.iq_loss`.
+        absorbing_value: V of the state after the task ended; None: V(s') of the last observation, as if it went on.
         normaliser: of observations (D,), from the demos. spread: (A,) of the demos' actions, see TanhGaussianActor.
         seed: of the networks' first weights and of all sampling.
     """
 
     def __init__(
-        self, critic_loss: CriticLoss, absorbing_value: float, normaliser: Normaliser, spread: torch.Tensor,
+        self, critic_loss: CriticLoss, absorbing_value: float | None, normaliser: Normaliser, spread: torch.Tensor,
         config: SoftConfig, seed: int,
     ) -> None:  # fmt: skip
         self.critic_loss, self.absorbing_value = critic_loss, absorbing_value
-        self.config, self.action_size = config, len(spread)
+        self.config, self.action_size, self.updates = config, len(spread), 0
         self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed)
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
-        self.critic = CriticEnsemble(normaliser, self.action_size, config.hidden, config.critics, seed + 1)
+        self.critic = CriticEnsemble(
+            normaliser, self.action_size, config.hidden, config.critics, seed + 1, config.layer_norm
+        )
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
+        self.log_temperature = torch.tensor(config.temperature).log().requires_grad_(config.learn_temperature)
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, fused=True)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=config.learning_rate, fused=True)
+        self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
         self.generator = torch.Generator().manual_seed(seed + 2)
+
+    @property
+    def temperature(self) -> torch.Tensor:
+        """The entropy's price as it stands, a scalar without gradient."""
+        return self.log_temperature.detach().exp()
 
     @torch.no_grad()
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
@@ -85,6 +134,7 @@ class SoftAgent:
         terms |= self._actor_step(batch)
         move_towards(self.target_critic, self.critic, self.config.target_share)
         move_towards(self.ema_actor, self.actor, self.config.ema_share)
+        self.updates += 1
         return {k: float(v.detach()) for k, v in terms.items()}
 
     def clone_step(self, batch: Batch) -> dict[str, float]:
@@ -95,38 +145,79 @@ class SoftAgent:
         return {"bc_loss": float(loss.detach())}
 
     def _critic_step(self, batch: Batch) -> Terms:
-        rows, c = len(batch.obs), self.config
-        both = torch.cat([batch.obs, batch.next_obs])
+        rows, first = len(batch.obs), len(batch.first_obs)
+        visited = torch.cat([batch.obs, batch.next_obs, batch.first_obs])
         with torch.no_grad():
-            own, log_prob, _ = self.actor.sample(both, self._noise(2 * rows))
-            target_q = self.target_critic(batch.next_obs, own[rows:]).mean(0)
-        bonus = -c.temperature * log_prob  # (2 B,) the entropy's share of V
-        everything = torch.cat([batch.obs, both]), torch.cat([batch.action, own])
-        q, q_own, q_next = self.critic(*everything).split(rows, 1)  # (N, B) each, in one forward
-        next_value = self._end(batch, q_next + bonus[rows:])
-        target_next_value = self._end(batch, target_q + bonus[rows:])
-        loss, terms = self.critic_loss(q, q_own + bonus[:rows], next_value, target_next_value, batch.is_expert)
+            own, log_prob, _ = self.actor.sample(visited, self._noise(len(visited)))
+            bonus = -self.temperature * log_prob  # (2 B + F,) the entropy's share of V
+            target_q = self.target_critic(batch.next_obs, own[rows : 2 * rows]).mean(0)
+        everything = torch.cat([batch.obs, visited]), torch.cat([batch.action, own])
+        q = self.critic(*everything)  # (N, 3 B + F), in one forward
+        value, next_value, first_value = (q[:, rows:] + bonus).split([rows, rows, first], 1)
+        judged = Judged(
+            q[:, :rows], value, self._end(batch, next_value),
+            self._end(batch, target_q + bonus[rows : 2 * rows]), first_value, batch.is_expert,
+        )  # fmt: skip
+        loss, terms = self.critic_loss(judged)
+        if self.config.w1_penalty:
+            terms["w1_penalty"] = self._w1_penalty(batch)
+            loss = loss + self.config.w1_penalty * terms["w1_penalty"]
         _descend(self.critic_optimiser, loss)
         with torch.no_grad():
-            terms["q_expert"], terms["q_replay"] = q[:, batch.is_expert].mean(), q[:, ~batch.is_expert].mean()
+            expert = judged.q[:, batch.is_expert]
+            terms["q_expert"], terms["q_replay"] = expert.mean(), judged.q[:, ~batch.is_expert].mean()
         return {"critic_loss": loss, **terms}
+
+    def _w1_penalty(self, batch: Batch) -> torch.Tensor:
+        """Returns the gradient penalty at random points between pairs of an expert's row and another."""
+        rows = torch.cat([batch.obs, batch.action], 1)
+        expert, other = rows[batch.is_expert], rows[~batch.is_expert]
+        share = torch.rand(len(expert), 1, generator=self.generator)
+        points = share * expert + (1 - share) * other
+        obs, action = points.split([batch.obs.shape[1], self.action_size], 1)
+        obs = self.critic.normaliser(obs).requires_grad_()
+        action = action.clone().requires_grad_()
+        return gradient_penalty(self.critic.judge(obs, action), (obs, action))
 
     def _end(self, batch: Batch, next_value: torch.Tensor) -> torch.Tensor:
         """Returns V(s') with the absorbing state's value where the task itself ended."""
+        if self.absorbing_value is None:
+            return next_value
         return torch.where(batch.terminated, self.absorbing_value, next_value)
 
     def _actor_step(self, batch: Batch) -> Terms:
-        c = self.config
+        c, expert = self.config, batch.is_expert
         action, log_prob, best = self.actor.sample(batch.obs, self._noise(len(batch.obs)))
         self.critic.requires_grad_(False)
         q = self.critic(batch.obs, action)
+        if c.actor_step == "soft":
+            step = soft_step_loss(q, log_prob, self.temperature)
+        else:
+            advantage = (self.critic(batch.obs, batch.action) - q).mean(0)
+            step = advantage_step_loss(self.actor.log_prob(batch.obs, batch.action), advantage, ADVANTAGE_SHARPNESS)
+        better = None
+        if c.q_filter:
+            better = (self.critic(batch.obs[expert], batch.action[expert]).mean(0) > q[:, expert].mean(0)).float()
         self.critic.requires_grad_(True)
-        loss, terms = actor_loss(
-            q, log_prob, best[batch.is_expert], batch.action[batch.is_expert],
-            temperature=c.temperature, bc_weight=c.bc_weight,
-        )  # fmt: skip
-        _descend(self.actor_optimiser, loss)
-        return {**terms, "entropy": -log_prob.mean()}
+        clone = clone_loss(best[expert], self._noisy(batch.action[expert]), better)
+        _descend(self.actor_optimiser, step + self._bc_weight() * clone)
+        terms = {"actor_soft": step, "actor_bc": clone, "entropy": -log_prob.mean()}
+        return {**terms, **self._temperature_step(log_prob)}
+
+    def _bc_weight(self) -> float:
+        c = self.config
+        left = 1.0 - 0.9 * min(1.0, self.updates / c.bc_decay_steps) if c.bc_decay_steps else 1.0
+        return c.bc_weight * left
+
+    def _noisy(self, action: torch.Tensor) -> torch.Tensor:
+        if self.config.action_noise == 0.0:
+            return action
+        return (action + self.config.action_noise * self._noise(len(action))).clamp(-1.0, 1.0)
+
+    def _temperature_step(self, log_prob: torch.Tensor) -> Terms:
+        if self.config.learn_temperature:
+            _descend(self.temperature_optimiser, temperature_loss(self.log_temperature, log_prob, -self.action_size))
+        return {"temperature": self.temperature}
 
     def _noise(self, rows: int) -> torch.Tensor:
         return torch.randn(rows, self.action_size, generator=self.generator)
@@ -136,7 +227,8 @@ class SoftAgent:
         state = {f"{part}.{k}": v for part in _NETWORKS for k, v in getattr(self, part).state_dict().items()}
         for part in _OPTIMISERS:
             state |= {f"{part}.{k}": v for k, v in optimiser_tensors(getattr(self, part)).items()}
-        return {**state, "generator": self.generator.get_state()}
+        counters = {"log_temperature": self.log_temperature.detach(), "updates": torch.tensor(self.updates)}
+        return {**state, **counters, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from what `state_dict` returned."""
@@ -144,16 +236,20 @@ class SoftAgent:
             getattr(self, part).load_state_dict(under(state, part))
         for part in _OPTIMISERS:
             load_optimiser_tensors(getattr(self, part), under(state, part))
+        with torch.no_grad():
+            self.log_temperature.copy_(state["log_temperature"])
+        self.updates = int(state["updates"])
         self.generator.set_state(state["generator"])
 
     def deployed(self) -> dict[str, torch.Tensor]:
-        """Returns what a policy needs to act and to judge: the averaged actor and the critics."""
+        """Returns what a policy needs to act and to judge: the averaged actor, the critics, the temperature."""
         parts = {"actor": self.ema_actor, "critic": self.critic}
-        return {f"{part}.{k}": v for part, module in parts.items() for k, v in module.state_dict().items()}
+        tensors = {f"{part}.{k}": v for part, module in parts.items() for k, v in module.state_dict().items()}
+        return {**tensors, "temperature": self.temperature}
 
 
 _NETWORKS = ("actor", "ema_actor", "critic", "target_critic")
-_OPTIMISERS = ("actor_optimiser", "critic_optimiser")
+_OPTIMISERS = ("actor_optimiser", "critic_optimiser", "temperature_optimiser")
 
 
 def _descend(optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import torch
 
+from policies.batch import Judged
 
-def sqil_loss(
-    q: torch.Tensor, value: torch.Tensor, next_value: torch.Tensor, target_next_value: torch.Tensor,
-    is_expert: torch.Tensor, *, gamma: float,
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:  # fmt: skip
-    """Returns the squared soft Bellman error with reward 1 on expert rows, 0 on the others, and its two halves.
 
-    Args:
-        q: Q(s, a), (N, B). target_next_value: V(s'), (B,). is_expert: (B,) bool. The other two are not needed.
-    """
-    target = is_expert.float() + gamma * target_next_value
-    error = (q - target).square()
-    return error.mean(), {"bellman_expert": error[:, is_expert].mean(), "bellman_replay": error[:, ~is_expert].mean()}
+def sqil_loss(judged: Judged, *, gamma: float) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Returns the squared soft Bellman error with reward 1 on expert rows, 0 on the others, and its two halves."""
+    target = judged.is_expert.float() + gamma * judged.target_next_value
+    error = (judged.q - target).square()
+    expert = judged.is_expert
+    return error.mean(), {"bellman_expert": error[:, expert].mean(), "bellman_replay": error[:, ~expert].mean()}
 
 
 def sqil_absorbing_value(gamma: float) -> float:

@@ -13,8 +13,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from policies.agent import under
-from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor
+from policies.learned import DiscreteLearned, GaussianLearned, Learned
+from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
 from robot_lfd.durable import publish, remove_folder, sync_file, sync_folder, write_tree
 from robot_lfd.errors import LfdError
 
@@ -28,6 +28,9 @@ class PolicySpec:
 
     Attributes:
         features: observation keys in the order in which they are put side by side; sizes: the width of each.
+        action_size: A, or how many actions there are where they are `discrete`.
+        absorbing_value: V of the state after the task's end; None: that of the last observation.
+        actor: the kind of network that acts; a discrete policy is its critics' softmax.
     """
 
     algo: str
@@ -41,7 +44,10 @@ class PolicySpec:
     critics: int
     gamma: float
     temperature: float
-    absorbing_value: float
+    absorbing_value: float | None
+    actor: str = "gaussian"
+    discrete: bool = False
+    layer_norm: bool = True
     step: int = 0
     format_version: int = FORMAT_VERSION
 
@@ -151,48 +157,48 @@ class LearnedPolicy:
         self.path, self.spec = path, spec
         self.env_id, self.env_kwargs, self.control_hz = spec.env_id, spec.env_kwargs, spec.control_hz
         self.step, self.algo, self.policy_keys = spec.step, spec.algo, spec.features
-        width = sum(spec.sizes)
-        normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
-        spread = _row(stats, "action_std", spec.action_size)
-        self._actor = TanhGaussianActor(normaliser, spread, spec.hidden, seed=0)
-        self._critic = CriticEnsemble(normaliser, spec.action_size, spec.hidden, spec.critics, seed=0)
-        self.has_critic = bool(under(model, "critic"))
         try:
-            self._actor.load_state_dict(under(model, "actor"))
-            if self.has_critic:
-                self._critic.load_state_dict(under(model, "critic"))
+            self._learned = _learned(spec, stats, model)
         except RuntimeError as error:
             raise LfdError(f"checkpoint '{path}': the weights do not fit config.json: {error}") from error
 
     @property
+    def has_critic(self) -> bool:
+        """Whether it can judge: `q`, `value` and `recovered_reward` mean something."""
+        return self._learned.has_critic
+
+    @property
     def actor(self) -> TanhGaussianActor:
-        """The network that acts, with its normalisation: what `lfd export` writes."""
-        return self._actor
+        """The network that acts, with its normalisation: what `lfd export` writes.
+
+        Raises:
+            LfdError: this kind of policy is not one network from observation to action.
+        """
+        if isinstance(self._learned, GaussianLearned):
+            return self._learned.actor
+        kind = "discrete" if self.spec.discrete else self.spec.actor
+        raise LfdError(f"'{self.path}' is a {kind} policy; only those that are one network (gaussian) can be exported")
 
     def reset(self) -> None:
-        """Begins an episode; the policy has no memory."""
+        """Begins an episode."""
+        self._learned.begin()
 
     @torch.no_grad()
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        """Returns the best action for one observation, float32 (A,)."""
-        return self._actor.best(self._features(obs))[0].numpy()
+        """Returns the best action for one observation, float32 (A,), or an int64 scalar where actions are discrete."""
+        return self._learned.act(self._features(obs))[0].numpy()
 
     @torch.no_grad()
     def q(self, obs: dict[str, np.ndarray], action: np.ndarray) -> np.ndarray:
         """Returns Q(s, a), the mean over the critics, (B,) for rows of observations (B, ...) and actions (B, A)."""
         rows = self._features(obs)
-        return (
-            self._critic(rows, torch.from_numpy(np.asarray(action, np.float32).reshape(len(rows), -1))).mean(0).numpy()
-        )
+        wanted = np.asarray(action, np.int64 if self.spec.discrete else np.float32)
+        return self._learned.q(rows, torch.from_numpy(wanted.reshape(len(rows), -1))).numpy()
 
     @torch.no_grad()
     def value(self, obs: dict[str, np.ndarray], samples: int = 16) -> np.ndarray:
         """Returns V(s) = E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, (B,) for rows (B, ...)."""
-        rows = self._features(obs).repeat_interleave(samples, 0)
-        noise = torch.randn(len(rows), self.spec.action_size, generator=torch.Generator().manual_seed(0))
-        action, log_prob, _ = self._actor.sample(rows, noise)
-        soft = self._critic(rows, action).mean(0) - self.spec.temperature * log_prob
-        return soft.reshape(-1, samples).mean(1).numpy()
+        return self._learned.value(self._features(obs), samples).numpy()
 
     def recovered_reward(
         self, obs: dict[str, np.ndarray], action: np.ndarray, next_obs: dict[str, np.ndarray], terminated: np.ndarray
@@ -201,7 +207,9 @@ class LearnedPolicy:
 
         Source: Garg et al. 2021, Eq. 6.
         """
-        next_value = np.where(terminated, self.spec.absorbing_value, self.value(next_obs))
+        next_value = self.value(next_obs)
+        if self.spec.absorbing_value is not None:
+            next_value = np.where(terminated, self.spec.absorbing_value, next_value)
         return self.q(obs, action) - self.spec.gamma * next_value
 
     def _features(self, obs: dict[str, np.ndarray]) -> torch.Tensor:
@@ -211,6 +219,19 @@ class LearnedPolicy:
                 raise LfdError(f"the policy needs observation '{key}', this environment gives: {', '.join(obs)}")
             columns.append(np.asarray(obs[key], np.float32).reshape(-1, size))
         return torch.from_numpy(np.concatenate(columns, 1))
+
+
+def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned:
+    """Returns the networks that `spec` describes, with their weights."""
+    width = sum(spec.sizes)
+    normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
+    shape = (spec.action_size, spec.hidden, spec.critics)
+    if spec.discrete:
+        table = DiscreteCriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
+        return DiscreteLearned(table, model, spec.temperature)
+    actor = TanhGaussianActor(normaliser, _row(stats, "action_std", spec.action_size), spec.hidden, seed=0)
+    critic = CriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
+    return GaussianLearned(actor, critic, model, spec.temperature)
 
 
 def _row(stats: dict[str, Any], name: str, width: int) -> torch.Tensor:

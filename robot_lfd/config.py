@@ -24,7 +24,7 @@ class RecordConfig:
     """Environment id, such as pybullet/Lift-v0 or robosuite/Lift-v0."""
     out: Path
     """Dataset folder; an existing one of the same environment grows."""
-    device: Literal["keyboard", "gamepad", "scripted"] = "keyboard"
+    device: Literal["keyboard", "gamepad", "spacemouse", "scripted"] = "keyboard"
     """What to drive with; scripted stands in for a person."""
     episodes: int = 10
     """Stop after this many kept episodes."""
@@ -52,6 +52,8 @@ class RecordConfig:
     """A TOML file with your own key or pad bindings."""
     countdown_s: float = 0.0
     """Seconds between the start key and the first step."""
+    hold_s: float | None = None
+    """End an episode once its task has stayed solved for so long. Default: as the environment itself does it."""
     view_px: int | None = None
     """Side of the main view. Default: as large as the machine draws fluently."""
     json: JsonFlag = False
@@ -86,20 +88,44 @@ class TrainConfig:
     """Use only the first so many demos."""
     include_failures: Flag = False
     """Train on demos labelled as failures too. Default: successes alone."""
-    gamma: float = 0.97
-    """Discount per control step."""
-    critics: Literal[1, 2] = 2
-    """Single critic or twin critics."""
+    correction_weight: int | None = None
+    """How often a step driven by hand in a rollout counts. Default: all of them together weigh as much as the demos."""
+    gamma: float | None = None
+    """Discount per control step. Default: 0.97 on arms, 0.99 on other environments."""
+    critics: int = 2
+    """How many critics; their mean counts."""
+    no_layer_norm: Flag = False
+    """Critics without LayerNorm."""
     batch_rows: int = 128
     """Rows of each half of a batch: expert and replay."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of actor and critics."""
+    divergence: Literal["chi2-mixture", "chi2", "tv", "w1", "kl", "js", "hellinger"] = "chi2-mixture"
+    """iq: distance between the expert's and the policy's ways that is made small."""
     chi2_alpha: float = 0.5
-    """Weight of the chi2 regulariser, on both halves of the batch."""
-    temperature: float = 0.02
-    """Entropy temperature, fixed."""
-    bc_weight: float = 5.0
-    """Weight of the behaviour-cloning term in the actor's loss; 0 switches it off."""
+    """iq: rewards stay below 4 times this (chi2 divergences)."""
+    value_term: Literal["first", "expert", "replay"] = "replay"
+    """iq: rows from which the value of the start is estimated: first observations, demos, or demos and practice."""
+    state_only: Flag = False
+    """iq: imitate what was seen, not what was done: the demos' actions are not looked at."""
+    terminal: Literal["bound", "zero", "bootstrap"] = "bound"
+    """Value after the task's end: half of its bound, zero, or as if the episode went on."""
+    temperature: float | None = None
+    """Entropy temperature. Default: 0.02, for discrete actions 0.1."""
+    learn_temperature: Flag = False
+    """Let the temperature follow the entropy of the demos' spread."""
+    bc_weight: float | None = None
+    """Weight of the behaviour-cloning term beside IQ-Learn's; 0 switches it off. Default: LOG.md's measured ones."""
+    bc_decay_steps: int = 0
+    """The cloning weight falls to a tenth over so many steps; 0: it stays."""
+    q_filter: Flag = False
+    """Clone the demo's action only where the critics rate it above the policy's own."""
+    actor_step: Literal["soft", "advantage"] = "soft"
+    """soft: climb Q; advantage: clone the batch's actions, the better the more."""
+    action_noise: float = 0.0
+    """Standard deviation of noise on the demos' actions, of the range [-1, 1]."""
+    updates_per_step: int = 1
+    """Gradient steps per practice step."""
     pretrain_steps: int = 1500
     """Gradient steps of behaviour cloning before IQ-Learn begins."""
     practice_limit: int | None = None
@@ -168,8 +194,8 @@ class DeployConfig:
     """Seed of the first episode."""
     record: Path | None = None
     """Dataset that the rollouts are added to."""
-    takeover: Literal["none", "keyboard", "gamepad"] = "none"
-    """Device with which a person can take over."""
+    takeover: Literal["none", "keyboard", "gamepad", "scripted"] = "none"
+    """Device with which a person can take over; scripted stands in for a person who helps where nothing goes on."""
     cameras: tuple[str, ...] = ()
     """Cameras to record."""
     size_px: int = 84
@@ -370,6 +396,8 @@ class DataExportConfig:
     """New file or folder."""
     format: Literal["robomimic", "diffusion_policy", "minari", "lerobot"] = "robomimic"
     """Format to write."""
+    video: Literal["no", "h264", "av1"] = "no"
+    """lerobot: pictures as video, which is far smaller and loses a little; the report says how much."""
     success: Verdict | None = None
     """yes: only demos that succeeded, no: only those that failed. Default: all."""
     tags: tuple[str, ...] = ()

@@ -74,3 +74,17 @@ def _weight(shown: int, corrected: int, asked: int | None) -> int:
             raise LfdError(f"--correction-weight is {asked}, expected at least 1")
         return asked
     return max(1, round(shown / corrected)) if corrected else 1
+
+
+def told(expert: Expert) -> str:
+    """Returns in words what there is to imitate."""
+    text = f"{expert.demos} demos, {expert.shown} steps"
+    if not expert.corrected:
+        return text
+    weight = (len(expert.rows) - expert.shown) // expert.corrected
+    return f"{text}, and {expert.corrected} corrected steps of rollouts, each counted {weight} times,"
+
+
+def usual_steps(expert: Expert) -> float:
+    """Returns the mean length of a demo, pauses left out."""
+    return expert.shown / expert.demos if expert.demos else float(expert.corrected)

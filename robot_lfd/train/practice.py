@@ -11,7 +11,7 @@ import torch
 
 from policies.agent import Agent
 from robot_lfd.rollout import Transition, rollout
-from robot_lfd.train.rows import Replay, features
+from robot_lfd.train.rows import STEP_COLUMNS, Replay, features
 
 FIRST_SEED = 10_000_000  # far from the seeds of demos (0...), evaluation (1000...) and deployment (2000...)
 SEEDS_A_RUN = 100_000
@@ -76,16 +76,16 @@ class Practice:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Returns the replay buffer, the episode in progress and the latest results as tensors."""
         rows, size = self.replay.arrays, len(self.replay)
-        state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in _COLUMNS}
+        state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in STEP_COLUMNS}
         state["count"] = torch.tensor(self.replay.count)
         state["episode"] = torch.tensor(self.episode)
-        state["actions"] = torch.from_numpy(np.array(self._actions, np.float32))
+        state["actions"] = torch.from_numpy(np.array(self._actions, self.replay.arrays.action.dtype))
         state["results"] = torch.tensor(list(self.results), dtype=torch.float64).reshape(-1, 3)
         return state
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from what `state_dict` returned, in the middle of an episode if it was so."""
-        for name in _COLUMNS:
+        for name in STEP_COLUMNS:
             getattr(self.replay.arrays, name)[: len(state[name])] = state[name].numpy()
         self.replay.count, self.episode = int(state["count"]), int(state["episode"])
         self.results.extend((bool(s), float(r), int(n)) for s, r, n in state["results"].tolist())
@@ -95,6 +95,3 @@ class Practice:
             for action in again:
                 self._return += next(self._steps).reward
                 self._actions.append(action)
-
-
-_COLUMNS = ("obs", "action", "reward", "next_obs", "terminated")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,15 +18,19 @@ def features(obs: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray:
     return np.concatenate(columns, axis=-1).astype(np.float32)
 
 
+STEP_COLUMNS = ("obs", "action", "reward", "next_obs", "terminated")
+
+
 @dataclass(frozen=True)
 class Rows:
-    """N transitions as flat arrays."""
+    """N transitions as flat arrays, and what F episodes began with."""
 
     obs: np.ndarray  # (N, D) float32
-    action: np.ndarray  # (N, A) float32
+    action: np.ndarray  # (N, A) float32; (N,) int64 where actions are discrete
     reward: np.ndarray  # (N,) float32
     next_obs: np.ndarray  # (N, D) float32
     terminated: np.ndarray  # (N,) bool
+    first_obs: np.ndarray  # (F, D) float32
 
     def __len__(self) -> int:
         return len(self.action)
@@ -41,8 +45,10 @@ def demo_rows(demos: FlatDemos, keys: Sequence[str], *, success_blind: bool = Fa
     seen = demos.obs_rows(steps)
     columns = features({k: demos.obs[k].reshape(len(demos.obs[k]), -1) for k in keys}, keys)
     ended = demos.is_terminal(steps) & (not success_blind)
-    action = np.asarray(demos.action, np.float32)
-    return Rows(columns[seen], action, np.asarray(demos.reward), columns[seen + 1], ended)
+    discrete = demos.action.ndim == 1
+    action = np.asarray(demos.action, np.int64 if discrete else np.float32)
+    begins = np.concatenate([[0], demos.episode_ends[:-1]]) + np.arange(len(demos.ids))
+    return Rows(columns[seen], action, np.asarray(demos.reward), columns[seen + 1], ended, columns[begins])
 
 
 def moving(rows: Rows, still: float = 0.02) -> np.ndarray:
@@ -65,21 +71,16 @@ def without_pauses(rows: Rows) -> Rows:
 
 def taken(rows: Rows, which: np.ndarray) -> Rows:
     """Returns the rows that a mask or a list of indices names."""
-    return Rows(*(getattr(rows, f.name)[which] for f in fields(rows)))
+    return replace(rows, **{k: getattr(rows, k)[which] for k in STEP_COLUMNS})
 
 
 class Replay:
-    """A ring of the last `capacity` transitions of the policy's own practice."""
+    """A ring of the last `capacity` transitions of the policy's own practice, shaped like the demos' `like`."""
 
-    def __init__(self, capacity: int, obs_size: int, action_size: int) -> None:
+    def __init__(self, capacity: int, like: Rows) -> None:
         self.capacity, self.count = capacity, 0  # count: rows ever added
-        self.arrays = Rows(
-            np.zeros((capacity, obs_size), np.float32),
-            np.zeros((capacity, action_size), np.float32),
-            np.zeros(capacity, np.float32),
-            np.zeros((capacity, obs_size), np.float32),
-            np.zeros(capacity, bool),
-        )
+        empty = {k: np.zeros((capacity, *getattr(like, k).shape[1:]), getattr(like, k).dtype) for k in STEP_COLUMNS}
+        self.arrays = replace(like, **empty)
 
     def __len__(self) -> int:
         return min(self.count, self.capacity)
@@ -91,8 +92,8 @@ class Replay:
         self.count += 1
 
 
-def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: int) -> Batch:
-    """Returns a Batch of `rows` expert rows and as many replay rows.
+def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: int, firsts: int = 0) -> Batch:
+    """Returns a Batch of `rows` expert rows and as many replay rows, and `firsts` of the demos' first observations.
 
     Without a replay buffer (offline), the second half are expert rows too, marked as the policy's path: the expert's
     path is then the sample of rho, as the paper's offline setting has it.
@@ -104,6 +105,6 @@ def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: in
     def both(name: str) -> torch.Tensor:
         return torch.from_numpy(np.concatenate([getattr(expert, name)[first], getattr(source, name)[second]]))
 
-    return Batch(
-        both("obs"), both("action"), both("reward"), both("next_obs"), both("terminated"), torch.arange(2 * rows) < rows
-    )
+    begun = expert.first_obs[rng.integers(len(expert.first_obs), size=firsts)]
+    columns = {k: both(k) for k in STEP_COLUMNS}
+    return Batch(**columns, is_expert=torch.arange(2 * rows) < rows, first_obs=torch.from_numpy(begun))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import time
 from pathlib import Path
@@ -15,26 +14,23 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from policies.agent import Agent, under
-from policies.behaviour_cloning import BehaviourCloning
-from policies.iq_learn import absorbing_value, iq_loss
+from policies.agent import under
+from policies.batch import Batch
 from policies.networks import Normaliser
-from policies.soft_agent import SoftAgent, SoftConfig
-from policies.sqil import sqil_absorbing_value, sqil_loss
+from policies.soft_agent import SoftAgent
+from policies.soft_q import SoftQAgent
 from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy, read_json, read_tensors, save_checkpoint
 from robot_lfd.config import TrainConfig
-from robot_lfd.demos.cache import FlatDemos, load_flat
-from robot_lfd.demos.select import Selection
-from robot_lfd.demos.store import DemoStore
-from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import evaluate
 from robot_lfd.metrics import Metrics
+from robot_lfd.train.agents import make_agent
+from robot_lfd.train.expert import told, usual_steps
 from robot_lfd.train.practice import Practice
-from robot_lfd.train.rows import Replay, Rows, demo_rows, draw, without_pauses
+from robot_lfd.train.reading import mode_of, read, steps_of
+from robot_lfd.train.rows import Replay, Rows, draw
 
-DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "bc": 5_000}
 REPLAY_ROWS = 200_000
 WARM_UP_ROWS = 200  # practice steps before the first online update
 LOG_EVERY = 100
@@ -43,14 +39,12 @@ LOG_EVERY = 100
 def run(config: TrainConfig) -> dict[str, Any]:
     """Trains, and returns where the run lies and how it went."""
     torch.set_num_threads(1)  # measured: two threads are 2-4 times slower than one for networks of this size
-    demos, spec, rows = _read(config)
+    expert, spec = read(config)
     resumed = _checkpoint_to_resume(config, spec)
     out = Console()
-    out.print(
-        f"{len(demos.ids)} demos, {len(rows)} steps of {spec.env_id}; the policy sees: {', '.join(spec.features)}"
-    )
-    out.print(f"{config.algo} {_mode(config)}, {_steps(config)} steps on the CPU (small networks are faster there)")
-    session = _Session(config, spec, rows, _practice_limit(config, spec, len(rows) / len(demos.ids)), resumed)
+    out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
+    out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
+    session = _Session(config, spec, expert.rows, _practice_limit(config, spec, usual_steps(expert)), resumed)
     began = time.perf_counter()
     try:
         scalars = session.train()
@@ -60,52 +54,9 @@ def run(config: TrainConfig) -> dict[str, Any]:
     out.print(f"done in {seconds:.0f} s; next: lfd eval {config.out}")
     numbers = {k: round(v, 4) for k, v in scalars.items()}
     return {
-        "run": str(config.out), "algo": config.algo, "mode": _mode(config), "env": spec.env_id,
-        "demos": len(demos.ids), "steps": session.step, "seconds": seconds, **numbers,
+        "run": str(config.out), "algo": config.algo, "mode": mode_of(config), "env": spec.env_id,
+        "demos": expert.demos, "steps": session.step, "seconds": seconds, **numbers,
     }  # fmt: skip
-
-
-def _mode(config: TrainConfig) -> str:
-    return "offline" if config.algo == "bc" else config.mode
-
-
-def _steps(config: TrainConfig) -> int:
-    return DEFAULT_STEPS[config.algo] if config.steps is None else config.steps
-
-
-def _read(config: TrainConfig) -> tuple[FlatDemos, PolicySpec, Rows]:
-    """Reads and checks everything before the first step."""
-    if not config.demos:
-        raise LfdError("no dataset was given; name one or more with --demos")
-    stores = [DemoStore.open(path) for path in config.demos]
-    if config.obs == "pixels":
-        raise LfdError("--obs pixels is not offered by this version; train from state, --obs state")
-    if _steps(config) < 1 or config.batch_rows < 1:
-        raise LfdError(f"--steps {_steps(config)} and --batch-rows {config.batch_rows}: expected at least 1 each")
-    if not 0.0 < config.gamma < 1.0:
-        raise LfdError(f"--gamma is {config.gamma}, expected a number between 0 and 1")
-    first = stores[0].spec
-    env = make_env(first.env_id, **first.env_kwargs)
-    keys = config.features or arm_of(env).policy_keys
-    spaces = getattr(env.observation_space, "spaces", {})
-    env.close()
-    for key in keys:
-        if key not in spaces:
-            raise LfdError(f"unknown observation '{key}'; {first.env_id} has: {', '.join(spaces)}")
-    success = None if config.include_failures or not _knows_success(stores) else True
-    demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
-    if demos.action.ndim != 2:
-        raise LfdError(f"{first.env_id} has discrete actions, expected continuous ones")
-    rows = demo_rows(demos, keys, success_blind=config.success_blind)
-    rows = rows if config.keep_pauses else without_pauses(rows)
-    absorbing = {"iq": absorbing_value(config.chi2_alpha, config.gamma), "sqil": sqil_absorbing_value(config.gamma)}
-    spec = PolicySpec(
-        algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
-        features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
-        action_size=rows.action.shape[1], hidden=config.hidden, critics=config.critics, gamma=config.gamma,
-        temperature=config.temperature, absorbing_value=absorbing.get(config.algo, 0.0),
-    )  # fmt: skip
-    return demos, spec, rows
 
 
 def _practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) -> int | None:
@@ -115,11 +66,6 @@ def _practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) ->
     registered = gym.spec(spec.env_id).max_episode_steps
     usual = round(2 * mean_steps)
     return usual if registered is None else min(usual, registered)
-
-
-def _knows_success(stores: list[DemoStore]) -> bool:
-    """Environments of others have no notion of success: then every demo counts."""
-    return stores[0].spec.env_id.split("/")[0] in ("pybullet", "robosuite")
 
 
 def _checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
@@ -138,23 +84,6 @@ def _checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
     return finished[-1]
 
 
-def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent:
-    """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
-    mean, std = torch.from_numpy(rows.obs.mean(0)), torch.from_numpy(rows.obs.std(0))
-    normaliser, spread = Normaliser(mean, std), torch.from_numpy(rows.action.std(0))
-    if config.algo == "bc":
-        return BehaviourCloning(normaliser, spread, hidden=config.hidden, seed=config.seed)
-    soft = SoftConfig(
-        hidden=config.hidden, critics=config.critics, gamma=config.gamma, temperature=config.temperature,
-        bc_weight=config.bc_weight,
-    )  # fmt: skip
-    if config.algo == "iq":
-        loss = functools.partial(iq_loss, gamma=config.gamma, chi2_alpha=config.chi2_alpha)
-    else:
-        loss = functools.partial(sqil_loss, gamma=config.gamma)
-    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft, config.seed)
-
-
 class _Session:
     """One training run: agent, practice and random state, from a checkpoint or from the beginning."""
 
@@ -166,10 +95,10 @@ class _Session:
         self.rng = np.random.default_rng(config.seed)
         self.practice: Practice | None = None
         self.step = 0
-        if _mode(config) == "online":
+        if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
             env = self._make_env(max_episode_steps=practice_limit, **blind)
-            replay = Replay(REPLAY_ROWS, rows.obs.shape[1], spec.action_size)
+            replay = Replay(REPLAY_ROWS, rows)
             self.practice = Practice(env, self.agent, spec.features, replay, config.seed, config.success_blind)
         if resumed:
             self._load(resumed)
@@ -185,7 +114,7 @@ class _Session:
         """Runs to the last step; checkpoints on the way, at the end, and when interrupted."""
         if self.step == 0:
             self._pretrain()
-        total, scalars = _steps(self.config), dict[str, float]()
+        total, scalars = steps_of(self.config), dict[str, float]()
         began, first = time.perf_counter(), self.step
         with _progress() as bar:
             task = bar.add_task(self.config.algo, total=total, completed=self.step, note="")
@@ -212,7 +141,8 @@ class _Session:
         self.step += 1
         if replay is not None and len(replay) < WARM_UP_ROWS:
             return None
-        found = self.agent.update(draw(self.rng, self.rows, replay, self.config.batch_rows))
+        for _ in range(self.config.updates_per_step):
+            found = self.agent.update(self._draw(replay))
         broken = [k for k, v in found.items() if not np.isfinite(v)]
         if broken:
             raise LfdError(f"training diverged at step {self.step}: {', '.join(broken)} is not finite; lower --gamma")
@@ -220,12 +150,16 @@ class _Session:
             found["eval_success"] = self._evaluate()
         return found
 
+    def _draw(self, replay: Replay | None) -> Batch:
+        firsts = self.config.batch_rows if self.config.value_term == "first" else 0
+        return draw(self.rng, self.rows, replay, self.config.batch_rows, firsts)
+
     def _pretrain(self) -> None:
-        if isinstance(self.agent, SoftAgent):
+        if isinstance(self.agent, (SoftAgent, SoftQAgent)) and not self.config.state_only:
             with _progress() as bar:
                 task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
                 for _ in range(self.config.pretrain_steps):
-                    self.agent.clone_step(draw(self.rng, self.rows, None, self.config.batch_rows))
+                    self.agent.clone_step(self._draw(None))
                     bar.advance(task)
 
     def _evaluate(self) -> float:
@@ -245,7 +179,7 @@ class _Session:
         if self.practice:
             training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
         stats = {"mean": self.rows.obs.mean(0).tolist(), "std": self._normaliser_std()}
-        stats["action_std"] = self.rows.action.std(0).tolist()
+        stats["action_std"] = np.atleast_1d(self.rows.action.std(0)).tolist()
         progress = {"step": self.step, "rng": self.rng.bit_generator.state}
         spec = dataclasses.replace(self.spec, step=self.step)
         save_checkpoint(self.config.out, spec, stats, self.agent.deployed(), training, progress)

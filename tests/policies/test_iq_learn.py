@@ -8,13 +8,27 @@ import numpy as np
 import pytest
 import torch
 
-from policies.batch import Batch
-from policies.iq_learn import absorbing_value, iq_loss, reward_bound
+from policies.batch import Batch, Judged
+from policies.iq_learn import (
+    DIVERGENCES,
+    IqConfig,
+    bounded_absorbing_value,
+    expert_value_term,
+    first_value_term,
+    gradient_penalty,
+    iq_loss,
+    replay_value_term,
+    reward_bound,
+)
 from policies.networks import Normaliser
-from policies.soft_agent import SoftAgent, SoftConfig, actor_loss
+from policies.soft_agent import SoftAgent, SoftConfig, advantage_step_loss, clone_loss, soft_step_loss, temperature_loss
 from policies.sqil import sqil_loss
 
 HALF = torch.tensor([True, True, False, False])
+
+
+def judged(q, value, next_value, target, first=None) -> Judged:
+    return Judged(q, value, next_value, target, torch.zeros(len(q), 0) if first is None else first, HALF)
 
 
 def test_the_loss_equals_the_numbers_worked_by_hand():
@@ -25,10 +39,10 @@ def test_the_loss_equals_the_numbers_worked_by_hand():
     online = torch.tensor([[4.0, 0.0, 2.0, 2.0]])
     # r = q - V'/2 = [0, 2, -1, -3]; expert mean 1; value gaps [-1, 1, 0, -1], mean -0.25;
     # chi2 = mean[0, 4, 1, 9] / (4 * 0.5) = 3.5 / 2 = 1.75
-    loss, terms = iq_loss(q, value, online, next_value, HALF, gamma=0.5, chi2_alpha=0.5)
+    loss, terms = iq_loss(judged(q, value, online, next_value), IqConfig(gamma=0.5))
     assert float(terms["expert_reward"]) == pytest.approx(1.0)
     assert float(terms["value_gap"]) == pytest.approx(-0.25)
-    assert float(terms["chi2"]) == pytest.approx(1.75)
+    assert float(terms["regulariser"]) == pytest.approx(1.75)
     assert float(loss) == pytest.approx(-1.0 - 0.25 + 1.75)
 
 
@@ -39,7 +53,7 @@ def test_twin_critics_are_averaged_not_mixed():
 
     def loss(*critics: int) -> torch.Tensor:
         rows = list(critics)
-        return iq_loss(q[rows], value[rows], next_value[rows], target, HALF, gamma=0.9, chi2_alpha=0.5)[0]
+        return iq_loss(judged(q[rows], value[rows], next_value[rows], target), IqConfig(gamma=0.9))[0]
 
     both, each = loss(0, 1), [loss(0), loss(1)]
     assert float(both) == pytest.approx(float(sum(each) / 2), rel=1e-6)
@@ -49,7 +63,7 @@ def test_gradients_push_expert_rewards_up_and_cancel_along_a_path():
     q = torch.zeros(1, 4, requires_grad=True)
     value = torch.zeros(1, 4, requires_grad=True)
     after = torch.zeros(1, 4, requires_grad=True)
-    iq_loss(q, value, after, torch.zeros(4), HALF, gamma=0.9, chi2_alpha=0.5)[0].backward()
+    iq_loss(judged(q, value, after, torch.zeros(4)), IqConfig(gamma=0.9))[0].backward()
     assert q.grad is not None and value.grad is not None and after.grad is not None
     assert q.grad[0].tolist() == pytest.approx([-0.5, -0.5, 0.0, 0.0])  # at r = 0 chi2 has no slope
     assert value.grad[0].tolist() == pytest.approx([0.25] * 4)
@@ -80,14 +94,68 @@ def test_the_optimal_reward_is_the_closed_form_and_stays_inside_its_bound():
     assert np.abs(expected).max() < reward_bound(chi2_alpha)
 
 
+def test_the_three_estimates_of_the_value_term_are_those_of_the_paper():
+    value, after = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.tensor([[2.0, 0.0, 2.0, 0.0]])
+    found = judged(value, value, after, torch.zeros(4), first=torch.tensor([[5.0, 7.0]]))
+    assert float(first_value_term(found, 0.5)) == pytest.approx(0.5 * 6.0)
+    assert float(expert_value_term(found, 0.5)) == pytest.approx((0.0 + 2.0) / 2)
+    assert float(replay_value_term(found, 0.5)) == pytest.approx((0.0 + 2.0 + 2.0 + 4.0) / 4)
+
+
+@pytest.mark.parametrize("name", ["chi2", "kl", "js", "hellinger"])
+def test_phi_belongs_to_its_divergence(name: str):
+    # sup over r of E_p[phi(r)] - E_q[r] is the f-divergence of p and q: compare with its own formula
+    p, q = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64), torch.tensor([0.3, 0.3, 0.4], dtype=torch.float64)
+    r = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([r], max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = (q * r).sum() - (p * DIVERGENCES[name](r, 1.0)).sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    t = q / p
+    formula = {
+        "chi2": (p * (t - 1) ** 2).sum(),
+        "kl": (p * t * t.log()).sum(),
+        "js": (p * (t * t.log() - (1 + t) * ((1 + t) / 2).log())).sum(),
+        "hellinger": (p * (t.sqrt() - 1) ** 2).sum(),
+    }[name]
+    assert -float(closure()) == pytest.approx(float(formula), abs=1e-8)
+
+
+@pytest.mark.parametrize("name", DIVERGENCES)
+def test_phi_is_concave_and_finite_everywhere(name: str):
+    r = torch.linspace(-50.0, 50.0, 2001, dtype=torch.float64, requires_grad=True)
+    phi = DIVERGENCES[name](r, 0.5)
+    (slope,) = torch.autograd.grad(phi.sum(), r)
+    assert torch.isfinite(phi).all() and torch.isfinite(slope).all()
+    assert (slope.diff() <= 1e-9).all()
+
+
+def test_the_gradient_penalty_is_zero_for_slope_one_and_grows_by_the_square():
+    obs, action = torch.randn(5, 2, requires_grad=True), torch.randn(5, 1, requires_grad=True)
+    assert float(gradient_penalty(action.T + 0 * obs.sum(), (obs, action))) == pytest.approx(0.0, abs=1e-6)
+    assert float(gradient_penalty(3 * action.T + 0 * obs.sum(), (obs, action))) == pytest.approx(4.0)
+
+
+def test_state_only_rewards_do_not_look_at_the_demos_actions():
+    q = torch.randn(1, 4, requires_grad=True)
+    value = torch.randn(1, 4, requires_grad=True)
+    iq_loss(judged(q, value, value, torch.zeros(4)), IqConfig(gamma=0.9, state_only=True))[0].backward()
+    assert q.grad is None and value.grad is not None
+
+
 def test_the_absorbing_value_is_its_reward_for_ever():
     reward = 0.5 * reward_bound(0.5)
-    assert absorbing_value(0.5, 0.9) == pytest.approx(sum(reward * 0.9**t for t in range(2000)))
+    assert bounded_absorbing_value(0.5, 0.9) == pytest.approx(sum(reward * 0.9**t for t in range(2000)))
 
 
 def test_sqil_targets_are_one_on_expert_rows_and_zero_elsewhere():
     q = torch.tensor([[1.0, 1.0, 1.0, 1.0]])
-    loss, terms = sqil_loss(q, q, q, torch.tensor([0.0, 1.0, 0.0, 1.0]), HALF, gamma=0.5)
+    loss, terms = sqil_loss(judged(q, q, q, torch.tensor([0.0, 1.0, 0.0, 1.0])), gamma=0.5)
     # targets 1, 1.5, 0, 0.5 -> errors 0, 0.25, 1, 0.25
     assert float(loss) == pytest.approx(0.375)
     assert float(terms["bellman_expert"]) == pytest.approx(0.125)
@@ -112,22 +180,50 @@ def test_the_critic_step_leaves_actor_and_targets_alone():
     assert all(not torch.equal(v, critic[k]) for k, v in agent.critic.state_dict().items())
 
 
-def test_actor_loss_weighs_cloning_as_told():
+def test_the_actor_losses_equal_the_numbers_worked_by_hand():
     q, log_prob = torch.tensor([[1.0, 3.0]]), torch.tensor([0.5, -0.5])
-    cloned, demo = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]])
-    loss, terms = actor_loss(q, log_prob, cloned, demo, temperature=0.1, bc_weight=4.0)
-    assert float(terms["actor_soft"]) == pytest.approx(-2.0)
-    assert float(terms["actor_bc"]) == pytest.approx(0.5)
-    assert float(loss) == pytest.approx(0.0)
+    assert float(soft_step_loss(q, log_prob, torch.tensor(0.1))) == pytest.approx(-2.0)
+    cloned, demo = torch.tensor([[0.0, 0.0], [0.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    assert float(clone_loss(cloned, demo, None)) == pytest.approx(1.25)
+    assert float(clone_loss(cloned, demo, torch.tensor([1.0, 0.0]))) == pytest.approx(0.25)
+    advantage = torch.tensor([0.0, 100.0])  # the second weight ends at 20
+    assert float(advantage_step_loss(log_prob, advantage, 1.0)) == pytest.approx(-(0.5 - 20 * 0.5) / 2)
+    log_temperature = torch.tensor(0.0, requires_grad=True)
+    temperature_loss(log_temperature, torch.tensor([3.0, 3.0]), -2.0).backward()
+    assert float(log_temperature.grad or 0.0) == pytest.approx(-1.0)  # entropy -3 is below -2: the price must rise
+
+
+def test_the_cloning_weight_falls_to_a_tenth_when_told():
+    agent = make_agent(config=SoftConfig(hidden=(16,), bc_weight=5.0, bc_decay_steps=4))
+    weights = []
+    for number in range(6):
+        weights.append(agent._bc_weight())
+        agent.update(make_batch(number))
+    assert weights == pytest.approx([5.0, 3.875, 2.75, 1.625, 0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learn_temperature": True}, {"q_filter": True}, {"actor_step": "advantage"}, {"action_noise": 0.1},
+        {"layer_norm": False}, {"w1_penalty": 10.0}, {"bc_decay_steps": 10},
+    ],
+)  # fmt: skip
+def test_every_option_trains_to_finite_numbers_and_differs_from_the_default(changes: dict):
+    usual, other = make_agent(), make_agent(config=SoftConfig(hidden=(16, 16), gamma=0.9, **changes))
+    for number in range(3):
+        first, second = usual.update(make_batch(number)), other.update(make_batch(number))
+        assert all(np.isfinite(v) for v in second.values())
+    assert first != second
 
 
 def test_only_a_true_end_is_absorbing():
     agent, batch = make_agent(), make_batch()
     seen: list[torch.Tensor] = []
 
-    def spy(q, value, next_value, target, is_expert):
-        seen.extend([target, *next_value])
-        return iq_loss(q, value, next_value, target, is_expert, gamma=0.9, chi2_alpha=0.5)
+    def spy(found: Judged):
+        seen.extend([found.target_next_value, *found.next_value])
+        return iq_loss(found, IqConfig(gamma=0.9))
 
     agent.critic_loss = spy
     agent.update(batch._replace(terminated=torch.tensor([True, False, False, True])))
@@ -156,19 +252,19 @@ def test_a_two_armed_bandit_is_learned_from_demos_alone():
         own = agent.act(obs[32:], explore=True)
         action = torch.cat([torch.full((32, 1), 0.8) + 0.02 * torch.from_numpy(rng.normal(size=(32, 1))).float(), own])
         ended = torch.ones(64, dtype=torch.bool)
-        agent.update(Batch(obs, action, torch.zeros(64), obs, ended, torch.arange(64) < 32))
+        agent.update(Batch(obs, action, torch.zeros(64), obs, ended, torch.arange(64) < 32, obs[:0]))
     assert float(agent.act(obs[:1], explore=False)) == pytest.approx(0.8, abs=0.15)
 
 
 def make_agent(critics: int = 2, config: SoftConfig | None = None, obs_size: int = 3) -> SoftAgent:
     config = config or SoftConfig(hidden=(16, 16), critics=critics, gamma=0.9)
-    loss = functools.partial(iq_loss, gamma=config.gamma, chi2_alpha=0.5)
+    loss = functools.partial(iq_loss, config=IqConfig(gamma=config.gamma))
     normaliser = Normaliser(torch.zeros(obs_size), torch.ones(obs_size))
     spread = torch.full((1 if obs_size == 1 else 2,), 0.5)
-    return SoftAgent(loss, absorbing_value(0.5, config.gamma), normaliser, spread, config, seed=0)
+    return SoftAgent(loss, bounded_absorbing_value(0.5, config.gamma), normaliser, spread, config, seed=0)
 
 
 def make_batch(seed: int = 0) -> Batch:
     rng = torch.Generator().manual_seed(seed)
     rows = [torch.randn(4, 3, generator=rng), torch.rand(4, 2, generator=rng) * 2 - 1, torch.zeros(4)]
-    return Batch(*rows, torch.randn(4, 3, generator=rng), torch.zeros(4, dtype=torch.bool), HALF)
+    return Batch(*rows, torch.randn(4, 3, generator=rng), torch.zeros(4, dtype=torch.bool), HALF, torch.zeros(0, 3))

@@ -13,7 +13,7 @@ def make_rows(moves: list[float], ended: int | None = None) -> Rows:
     if ended is not None:
         terminated[ended] = True
     action = np.arange(len(moves), dtype=np.float32)[:, None]
-    return Rows(obs[:-1], action, np.zeros(len(moves), np.float32), obs[1:], terminated)
+    return Rows(obs[:-1], action, np.zeros(len(moves), np.float32), obs[1:], terminated, obs[:1])
 
 
 def test_pauses_are_left_out_and_ends_never_are():
@@ -26,7 +26,7 @@ def test_a_demo_of_nothing_but_pauses_is_kept_whole():
 
 
 def test_a_batch_is_half_demo_and_half_practice():
-    replay = Replay(10, 1, 1)
+    replay = Replay(10, make_rows([1.0]))
     for i in range(3):
         replay.add(np.array([9.0]), np.array([100.0 + i]), 0.0, np.array([9.0]), False)
     batch = draw(np.random.default_rng(0), make_rows([1.0] * 5), replay, 8)
@@ -40,7 +40,13 @@ def test_offline_both_halves_come_from_the_demos():
 
 
 def test_the_replay_ring_forgets_the_oldest():
-    replay = Replay(3, 1, 1)
+    replay = Replay(3, make_rows([1.0]))
     for i in range(5):
         replay.add(np.array([0.0]), np.array([float(i)]), 0.0, np.array([0.0]), False)
     assert len(replay) == 3 and sorted(replay.arrays.action[:, 0]) == [2.0, 3.0, 4.0]
+
+
+def test_first_observations_come_along_only_when_asked_for():
+    rows = make_rows([1.0] * 5)
+    assert len(draw(np.random.default_rng(0), rows, None, 4).first_obs) == 0
+    assert draw(np.random.default_rng(0), rows, None, 4, firsts=3).first_obs.flatten().tolist() == [0.0] * 3

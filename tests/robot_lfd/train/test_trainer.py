@@ -113,7 +113,7 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path,
             "nonsense",
         ): "unknown observation 'nonsense'",
         ("--demos", str(demos), "--out", str(tmp_path / "x"), "--gamma", "1.0"): "--gamma is 1.0",
-        ("--demos", str(demos), "--out", str(tmp_path / "x"), "--steps", "0"): "--steps 0",
+        ("--demos", str(demos), "--out", str(tmp_path / "x"), "--steps", "0"): "--steps is 0",
     }
     for words, message in cases.items():
         assert call(["train", *words]) == 1

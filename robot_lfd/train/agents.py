@@ -1,0 +1,101 @@
+"""Agents by name: which learner `--algo` means, built from the run's settings and the demos' statistics."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+
+from policies.agent import Agent
+from policies.behaviour_cloning import BehaviourCloning, SoftmaxCloning
+from policies.iq_learn import W1_PENALTY, IqConfig, bounded_absorbing_value, iq_loss
+from policies.networks import Normaliser
+from policies.soft_agent import CriticLoss, SoftAgent, SoftConfig
+from policies.soft_q import SoftQAgent, SoftQConfig
+from policies.sqil import sqil_absorbing_value, sqil_loss
+from robot_lfd.checkpoint import PolicySpec
+from robot_lfd.config import TrainConfig
+from robot_lfd.errors import LfdError
+from robot_lfd.train.rows import Rows
+
+DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "bc": 5_000}
+
+
+def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent:
+    """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
+    mean, std = torch.from_numpy(rows.obs.mean(0)), torch.from_numpy(rows.obs.std(0))
+    return _MAKERS[config.algo](config, spec, Normaliser(mean, std), torch.from_numpy(rows.action.std(0)))
+
+
+def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
+    """Raises LfdError where the algorithm cannot do what the settings or the actions ask for."""
+    if spec.discrete and (config.learn_temperature or config.q_filter or config.actor_step != "soft"):
+        raise LfdError(f"{spec.env_id} has discrete actions, hence no actor: leave the options of the actor out")
+    if spec.discrete and config.divergence == "w1":
+        raise LfdError(f"{spec.env_id} has discrete actions, w1 needs a gradient between them; choose chi2")
+    if config.state_only and config.algo != "iq":
+        raise LfdError(f"--state-only is IQ-Learn's, --algo is {config.algo}; use --algo iq or leave it out")
+    if config.state_only and config.bc_weight not in (None, 0.0):
+        raise LfdError(f"--state-only looks at no action, --bc-weight {config.bc_weight} clones them; leave one out")
+
+
+def default_gamma(config: TrainConfig, arm: bool) -> float:
+    """Returns the discount: what was told, else 0.97 on arms (20 steps a second) and 0.99 elsewhere."""
+    usual = 0.97 if arm else 0.99
+    return usual if config.gamma is None else config.gamma
+
+
+def default_temperature(config: TrainConfig, discrete: bool) -> float:
+    """Returns the temperature: what was told, else what LOG.md measured."""
+    usual = SoftQConfig.temperature if discrete else SoftConfig.temperature
+    return usual if config.temperature is None else config.temperature
+
+
+def default_absorbing_value(config: TrainConfig, gamma: float) -> float | None:
+    """Returns V of the state after the task's end, by the rule of the algorithm; None: V of the last observation."""
+    if config.terminal == "bootstrap":
+        return None
+    if config.terminal == "zero" or config.algo == "bc":
+        return 0.0
+    return sqil_absorbing_value(gamma) if config.algo == "sqil" else bounded_absorbing_value(config.chi2_alpha, gamma)
+
+
+def _behaviour_cloning(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+    if spec.discrete:
+        return SoftmaxCloning(normaliser, spec.action_size, hidden=config.hidden, seed=config.seed)
+    return BehaviourCloning(normaliser, spread, hidden=config.hidden, seed=config.seed)
+
+
+def _iq_learn(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+    choices = IqConfig(spec.gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only)
+    return _soft_agent(functools.partial(iq_loss, config=choices), config, spec, normaliser, spread)
+
+
+def _sqil(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+    return _soft_agent(functools.partial(sqil_loss, gamma=spec.gamma), config, spec, normaliser, spread)
+
+
+def _soft_agent(
+    loss: CriticLoss, config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor
+) -> SoftAgent | SoftQAgent:
+    cloning = 0.0 if config.state_only else config.bc_weight
+    if spec.discrete:
+        discrete = SoftQConfig(
+            hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
+            layer_norm=not config.no_layer_norm,
+            bc_weight=SoftQConfig.bc_weight if cloning is None else cloning,
+        )  # fmt: skip
+        return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
+    soft = SoftConfig(
+        hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
+        learn_temperature=config.learn_temperature, bc_weight=SoftConfig.bc_weight if cloning is None else cloning,
+        bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter, actor_step=config.actor_step,
+        action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
+        w1_penalty=W1_PENALTY if config.divergence == "w1" and config.algo == "iq" else 0.0,
+    )  # fmt: skip
+    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft, config.seed)
+
+
+_Maker = Callable[[TrainConfig, PolicySpec, Normaliser, torch.Tensor], Agent]
+_MAKERS: dict[str, _Maker] = {"bc": _behaviour_cloning, "iq": _iq_learn, "sqil": _sqil}

@@ -1,0 +1,104 @@
+"""Reading: demos to rows, and what the policy will be, all checked before the first step."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+
+from robot_lfd.checkpoint import PolicySpec
+from robot_lfd.config import TrainConfig
+from robot_lfd.demos.cache import load_flat
+from robot_lfd.demos.select import Selection
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.envs.registry import make_env
+from robot_lfd.errors import LfdError
+from robot_lfd.train.agents import (
+    DEFAULT_STEPS,
+    check_agent,
+    default_absorbing_value,
+    default_gamma,
+    default_temperature,
+)
+from robot_lfd.train.expert import Expert, expert_rows
+from robot_lfd.train.rows import Rows
+
+
+def mode_of(config: TrainConfig) -> str:
+    """Returns "online" or "offline"; cloning never practises."""
+    return "offline" if config.algo == "bc" else config.mode
+
+
+def steps_of(config: TrainConfig) -> int:
+    """Returns how many gradient steps the run takes."""
+    return DEFAULT_STEPS[config.algo] if config.steps is None else config.steps
+
+
+def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
+    """Returns what there is to imitate and what the policy will be.
+
+    Raises:
+        LfdError: nothing to learn from, settings that contradict each other or the demos.
+    """
+    _check_numbers(config)
+    if not config.demos:
+        raise LfdError("no dataset was given; name one or more with --demos")
+    stores = [DemoStore.open(path) for path in config.demos]
+    first = stores[0].spec
+    env = make_env(first.env_id, **first.env_kwargs)
+    keys = config.features or arm_of(env).policy_keys
+    spaces, actions = getattr(env.observation_space, "spaces", {}), env.action_space
+    env.close()
+    for key in keys:
+        if key not in spaces:
+            raise LfdError(f"unknown observation '{key}'; {first.env_id} has: {', '.join(spaces)}")
+    success = None if config.include_failures or not _is_arm(first.env_id) else True
+    demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
+    expert = expert_rows(
+        demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses,
+        correction_weight=config.correction_weight,
+    )  # fmt: skip
+    rows = expert.rows
+    _check_rows(rows, first.env_id)
+    discrete = isinstance(actions, gym.spaces.Discrete)
+    gamma = default_gamma(config, _is_arm(first.env_id))
+    absorbing = default_absorbing_value(config, gamma)
+    spec = PolicySpec(
+        algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
+        features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
+        action_size=int(actions.n) if discrete else rows.action.shape[1],
+        hidden=config.hidden, critics=1 if discrete and config.algo == "bc" else config.critics, gamma=gamma,
+        temperature=default_temperature(config, discrete), absorbing_value=absorbing,
+        discrete=discrete, layer_norm=not config.no_layer_norm,
+    )  # fmt: skip
+    check_agent(config, spec)
+    return expert, spec
+
+
+def _check_numbers(config: TrainConfig) -> None:
+    if config.obs == "pixels":
+        raise LfdError("--obs pixels is not offered by this version; train from state, --obs state")
+    for name in ("batch_rows", "critics", "updates_per_step"):
+        if getattr(config, name) < 1:
+            raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
+    if steps_of(config) < 1:
+        raise LfdError(f"--steps is {steps_of(config)}, expected at least 1")
+    if config.gamma is not None and not 0.0 < config.gamma < 1.0:
+        raise LfdError(f"--gamma is {config.gamma}, expected a number between 0 and 1")
+    if config.chi2_alpha <= 0.0:
+        raise LfdError(f"--chi2-alpha is {config.chi2_alpha}, expected more than 0")
+    if config.temperature is not None and config.temperature <= 0.0:
+        raise LfdError(f"--temperature is {config.temperature}, expected more than 0")
+    if config.action_noise < 0.0:
+        raise LfdError(f"--action-noise is {config.action_noise}, expected 0 or more")
+
+
+def _check_rows(rows: Rows, env_id: str) -> None:
+    for name in ("obs", "action", "next_obs"):
+        if not np.isfinite(getattr(rows, name)).all():
+            raise LfdError(f"the demos of {env_id} hold NaN or infinity in '{name}'; lfd data verify names the episode")
+
+
+def _is_arm(env_id: str) -> bool:
+    """Environments of others have no notion of success: then every demo counts."""
+    return env_id.split("/")[0] in ("pybullet", "robosuite")
