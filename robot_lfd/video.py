@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,20 +13,26 @@ import numpy as np
 from robot_lfd.errors import LfdError
 
 GREEN, RED, WHITE = (60, 200, 110), (235, 80, 70), (245, 245, 245)
+DECODE_S = 30.0  # a decoder that takes longer is stopped
 HOLD_S = 0.6  # how long the last picture of an episode stays
 
 # A key frame every 10 pictures and no B-frames: a browser jumps to any picture without a pause.
-MP4 = ("-c:v", "libx264", "-preset", "medium", "-pix_fmt", "yuv420p", "-g", "10", "-bf", "0", "-movflags", "+faststart")
+MP4 = ("-pix_fmt", "yuv420p", "-g", "10", "-movflags", "+faststart")
+CODECS = {
+    "h264": ("-c:v", "libx264", "-preset", "medium", "-bf", "0"),
+    "av1": ("-c:v", "libsvtav1", "-preset", "8", "-svtav1-params", "lp=2"),
+}
 EVEN = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # H.264 in yuv420p wants even sizes
 PALETTE = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, *, quality: int = 23) -> int:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, *, quality: int = 23, codec: str = "h264") -> int:
     """Writes pictures (H, W, 3) uint8, all of one size, and returns how many there were.
 
     Args:
         path: ends in .mp4 or .gif; an existing file is replaced once the new one is whole.
-        quality: x264's constant rate factor, 18 (large) to 32 (small); .gif ignores it.
+        quality: the constant rate factor, 18 (large) to 32 (small) for H.264; .gif ignores it.
+        codec: of an .mp4: h264, or av1 from 64 pixels on.
 
     Raises:
         LfdError: another ending, no pictures, pictures of different sizes, or the encoder failed.
@@ -35,9 +42,10 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, *, quality
         raise LfdError(f"video '{path}' ends in '{path.suffix}', expected .mp4 or .gif")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.part{kind}")
-    codec = (*MP4, "-crf", str(quality), "-vf", EVEN) if kind == ".mp4" else ("-vf", PALETTE, "-loop", "0")
+    mp4 = (*CODECS[codec], *MP4, "-crf", str(quality), "-vf", EVEN)
+    how = mp4 if kind == ".mp4" else ("-vf", PALETTE, "-loop", "0")
     try:
-        count = _encode(iter(frames), fps, [*codec, str(part)], str(path))
+        count = _encode(iter(frames), fps, [*how, str(part)], str(path))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -50,6 +58,53 @@ def encode_mp4(frames: Iterable[np.ndarray], fps: float, *, quality: int = 28) -
         path = Path(folder) / "clip.mp4"
         write_video(path, frames, fps, quality=quality)
         return path.read_bytes()
+
+
+def read_frames(path: Path, start_s: float, count: int, shape: tuple[int, ...], fps: float) -> np.ndarray:
+    """Returns `count` pictures of an .mp4 from `start_s` on, (count, H, W, 3) uint8.
+
+    The file may come from anybody: the decoder is a process of its own, opens no other file, and takes no picture
+    larger than `shape` says.
+
+    Raises:
+        LfdError: damaged, fewer pictures, or pictures of another size.
+    """
+    height, width = shape[:2]
+    limits = ["-max_pixels", str((height + 128) * (width + 128)), "-protocol_whitelist", "file", "-threads", "1"]
+    seek = ["-ss", f"{max(0.0, start_s - 0.5 / fps):.6f}"]  # half a picture early: the next one is the one meant
+    out = ["-map", "0:v:0", "-frames:v", str(count), "-fps_mode", "passthrough", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    command = [ffmpeg_path(), "-hide_banner", "-loglevel", "error", "-nostdin", *limits, *seek, "-f", "mp4"]
+    frames = np.empty((count, height, width, 3), np.uint8)
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen([*command, "-i", f"file:{path}", *out], stdout=subprocess.PIPE, stderr=errors)
+        watch = threading.Timer(DECODE_S + count / 10, process.kill)
+        watch.start()
+        try:
+            found = _take(process, frames)
+        finally:
+            process.kill()
+            process.wait()
+            watch.cancel()
+        errors.seek(0)
+        said = errors.read().decode(errors="replace").strip().splitlines()
+    if found != count:
+        reason = f": {said[-1]}" if said else ""
+        raise LfdError(f"video '{path}' gives {found} pictures of {width}x{height}, expected {count}{reason}")
+    return frames
+
+
+def _take(process: subprocess.Popen, frames: np.ndarray) -> int:
+    """Fills `frames` from a stream of PPM pictures and returns how many there were of the right size."""
+    header = f"P6\n{frames.shape[2]} {frames.shape[1]}\n255\n".encode()
+    assert process.stdout is not None
+    for number, frame in enumerate(frames):
+        if process.stdout.read(len(header)) != header:
+            return number
+        data = process.stdout.read(frame.nbytes)
+        if len(data) != frame.nbytes:
+            return number
+        frame[:] = np.frombuffer(data, np.uint8).reshape(frame.shape)
+    return len(frames)
 
 
 def _encode(frames: Iterator[np.ndarray], fps: float, out: list[str], name: str) -> int:

@@ -158,18 +158,22 @@ def repair(config: DataRepairConfig) -> dict[str, Any]:
 def import_demos(config: DataImportConfig) -> dict[str, Any]:
     """`lfd data import`: reads another tool's demos into a dataset."""
     from robot_lfd.demos.convert.detect import detect_format, importer
+    from robot_lfd.demos.convert.options import ImportOptions
 
     if not config.source.exists():
         raise LfdError(f"no such file: '{config.source}'")
     found = detect_format(config.source) if config.format == "auto" else config.format
-    options: dict[str, Any] = {"cameras": config.cameras, "size_px": config.size_px, "max_demos": config.max_demos}
-    if found == "robomimic":
-        options["open_loop"] = config.open_loop
-    if found not in ("robomimic", "robosuite"):
-        if config.cameras:
-            raise LfdError(f"{found} data cannot be re-simulated, so no cameras can be added while it is imported")
-        options |= {"env_id": config.env, "control_hz": config.control_hz}
-    result = importer(found)(config.source, config.out, **options)
+    if config.cameras and found not in ("robomimic", "robosuite"):
+        raise LfdError(f"{found} data cannot be re-simulated, so no cameras can be added while it is imported")
+    options = ImportOptions(
+        cameras=config.cameras,
+        size_px=config.size_px,
+        max_demos=config.max_demos,
+        open_loop=config.open_loop,
+        env_id=config.env,
+        control_hz=config.control_hz,
+    )
+    result = importer(found)(config.source, config.out, options)
     return {"source": str(config.source), "format": found, "out": str(config.out), **result}
 
 
@@ -180,8 +184,11 @@ def export(config: DataExportConfig) -> dict[str, Any]:
     store = DemoStore.open(config.dataset)
     selection = Selection(success=verdict(config.success), tags=config.tags, split=config.split)
     ids = [info.id for info in select_some([store], selection)[0]]
+    if config.video != "no" and config.format != "lerobot":
+        raise LfdError(f"{config.format} has no place for video, expected --format lerobot with --video")
+    further = {"video": config.video} if config.format == "lerobot" else {}
     with progress("exporting", len(ids)) as advance:
-        report = exporter(config.format)(store, ids, config.out, tick=advance)
+        report = exporter(config.format)(store, ids, config.out, tick=advance, **further)
     Console().print(f"wrote {len(ids)} demos to '{config.out}'")
     return {"dataset": str(config.dataset), "out": str(config.out), "format": config.format, **report}
 

@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 
 from robot_lfd.demos.convert.hdf5 import reading
+from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.errors import LfdError
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -45,8 +46,8 @@ def _folder_format(source: Path) -> str:
     raise LfdError(f"'{source}' is a folder of no known kind, expected {KNOWN}")
 
 
-def importer(name: str) -> Callable[..., dict[str, Any]]:
-    """Returns the reader of a format: `(source, out, *, cameras, size_px, max_demos, ...) -> report`."""
+def importer(name: str) -> Callable[[Path, Path, ImportOptions], dict[str, Any]]:
+    """Returns the reader of a format."""
     if name == "robosuite":
         from robot_lfd.demos.convert.robosuite_hdf5 import import_robosuite_hdf5
 

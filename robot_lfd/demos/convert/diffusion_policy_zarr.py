@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from typing import Any
 import numpy as np
 import zarr
 
+from robot_lfd.demos.convert.options import PLAIN, ImportOptions
 from robot_lfd.demos.convert.rest import (
     Rest,
     bare_episode,
-    bare_spec,
     reading_rest,
     store_all,
     write_rest,
@@ -80,37 +79,20 @@ def _flush(array: zarr.Array, pending: list[np.ndarray], written: int, *, last: 
     return written + ready
 
 
-def import_diffusion_policy(
-    source: Path,
-    out: Path,
-    *,
-    max_demos: int | None = None,
-    env_id: str = "",
-    control_hz: float | None = None,
-    **_: Any,
-) -> dict[str, Any]:
+def import_diffusion_policy(source: Path, out: Path, options: ImportOptions = PLAIN) -> dict[str, Any]:
     """Adds the episodes of a ReplayBuffer to the dataset `out`.
-
-    Args:
-        env_id, control_hz: what the format does not say, where the buffer is not an export of this program.
 
     Raises:
         LfdError: no ReplayBuffer, a damaged one, or nothing said about its environment.
     """
-    control_hz = 20.0 if control_hz is None else control_hz
+    hz = 20.0 if options.control_hz is None else options.control_hz
     try:
         root = zarr.open_group(source, mode="r", zarr_format=2)
         data = {name: _checked(array, f"data/{name}", source) for name, array in _arrays(root, "data")}
         ends = _checked(dict(_arrays(root, "meta"))["episode_ends"], "meta/episode_ends", source)
         with reading_rest(source) as rest:
-            ends = _check_ends(np.asarray(ends[...]), data, source)[:max_demos]
-            read = _episodes(data, ends, rest, control_hz, source)
-            first = next(read)[1]
-            if rest is None and not env_id:
-                raise LfdError(f"'{source}' does not say which environment its demos are of; name it with --env")
-            deque(read, maxlen=0)  # all of it is looked at before any of it is stored
-            spec = rest.spec if rest else bare_spec(env_id, control_hz, first)
-            return store_all(out, spec, _episodes(data, ends, rest, control_hz, source))
+            ends = _check_ends(np.asarray(ends[...]), data, source)[: options.max_demos]
+            return store_all(source, out, lambda: _episodes(data, ends, rest, hz, source), rest, options.env_id, hz)
     except LfdError:
         raise
     except Exception as error:  # whatever zarr and its codecs make of damaged files

@@ -1,6 +1,7 @@
 """Writes LeRobotDataset v3: parquet files of frames, parquet of episodes and tasks, `meta/info.json`.
 
-Pictures are PNG inside the parquet files, which LeRobot reads as it reads video, and which loses nothing.
+Pictures are PNG inside the parquet files, which LeRobot reads as it reads video, and which loses nothing; or, where it
+is asked for, video, which is far smaller, and whose loss is measured and stated.
 Needs pyarrow: pip install 'robot-lfd[lerobot]'.
 
 Source: `src/lerobot/datasets/` of https://github.com/huggingface/lerobot , codebase version v3.0.
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 
 from robot_lfd.demos.convert.arrow import pa, pq
+from robot_lfd.demos.convert.lerobot_video import VIDEO_PATH, VideoWriter, video_feature
 from robot_lfd.demos.convert.rest import write_rest, writing_rest
 from robot_lfd.demos.convert.staging import new_folder
 from robot_lfd.demos.episode import Episode
@@ -38,31 +40,39 @@ def state_parts(spec: DatasetSpec) -> list[tuple[str, int]]:
 
 
 def export_lerobot(
-    store: DemoStore, ids: list[str], out: Path, *, tick: Callable[[], None] = lambda: None
+    store: DemoStore, ids: list[str], out: Path, *, tick: Callable[[], None] = lambda: None, video: str = "no"
 ) -> dict[str, Any]:
-    """Writes episodes as a LeRobotDataset: `observation.state` is all low-dim observations, in the names' order."""
+    """Writes episodes as a LeRobotDataset: `observation.state` is all low-dim observations, in the names' order.
+
+    Args:
+        video: "h264" or "av1" for pictures as video, "no" for pictures that lose nothing.
+    """
     if store.spec.control_hz != round(store.spec.control_hz):
         raise LfdError(f"LeRobot wants whole frames per second, this dataset has {store.spec.control_hz:g}")
-    features = _features(store.spec)
+    features = _features(store.spec, video)
     rows: list[dict[str, Any]] = []
     with new_folder(out) as staged, writing_rest(staged, store.spec) as rest:
         files = _Files(staged, _schema(features))
-        start = 0
+        movies, start = VideoWriter(staged, store.spec.control_hz, video), 0
         for number, episode_id in enumerate(ids):
             episode = store[episode_id]
             frames = _frames(store.spec, episode, number, start)
             place = files.write(frames, features)
             stats = {name: _stats(column) for name, column in frames.items()}
-            rows.append({"number": number, "length": len(episode), "start": start, **place, "stats": stats})
+            filmed = [n for n, f in features.items() if f["dtype"] == "video"]
+            videos = {k: v for n in filmed for k, v in movies.write(n, number, frames[n]).items()}
+            row = {"number": number, "length": len(episode), "start": start, "stats": stats, "videos": videos}
+            rows.append({**row, **place})
             start += len(episode)
             write_rest(rest, number, episode_id, episode)
             tick()
         files.close()
+        rest.attrs["video_loss"] = json.dumps(movies.loss())
         _write_meta(staged, store.spec, features, rows, start)
-    return {"demos": len(ids), "steps": start}
+    return {"demos": len(ids), "steps": start, **({"video_loss": movies.loss()} if video != "no" else {})}
 
 
-def _features(spec: DatasetSpec) -> dict[str, dict[str, Any]]:
+def _features(spec: DatasetSpec, video: str) -> dict[str, dict[str, Any]]:
     names = [f"{key}.{i}" if size > 1 else key for key, size in state_parts(spec) for i in range(size)]
     action = spec.features["action"]
     size = int(np.prod(action["shape"]))
@@ -74,7 +84,11 @@ def _features(spec: DatasetSpec) -> dict[str, dict[str, Any]]:
     for camera in spec.cameras:
         shape = spec.features[f"images/{camera}"]["shape"]
         axes = ["height", "width", "channel"]
-        found[f"observation.images.{camera}"] = {"dtype": "image", "shape": shape, "names": axes}
+        found[f"observation.images.{camera}"] = (
+            {"dtype": "image", "shape": shape, "names": axes}
+            if video == "no"
+            else video_feature(shape, video, int(spec.control_hz))
+        )
     single = {"shape": [1], "names": None}
     found |= {"next.reward": {"dtype": "float32", **single}, "next.done": {"dtype": "bool", **single}}
     found |= {"next.success": {"dtype": "bool", **single}, "timestamp": {"dtype": "float32", **single}}
@@ -82,7 +96,7 @@ def _features(spec: DatasetSpec) -> dict[str, dict[str, Any]]:
 
 
 def _schema(features: dict[str, dict[str, Any]]) -> pa.Schema:
-    return pa.schema([(name, _arrow_type(feature)) for name, feature in features.items()])
+    return pa.schema([(name, _arrow_type(f)) for name, f in features.items() if f["dtype"] != "video"])
 
 
 def _arrow_type(feature: dict[str, Any]) -> pa.DataType:
@@ -180,7 +194,7 @@ def _write_meta(
         "fps": int(spec.control_hz),
         "splits": {"train": f"0:{len(rows)}"},
         "data_path": DATA_PATH,
-        "video_path": None,
+        "video_path": VIDEO_PATH if any(f["dtype"] == "video" for f in features.values()) else None,
         "features": features,
     }
     (meta / "info.json").write_text(json.dumps(info, indent=4))
@@ -217,6 +231,7 @@ def _episode_table(rows: list[dict[str, Any]], task: str) -> pa.Table:
         "meta/episodes/chunk_index": [0] * len(rows),
         "meta/episodes/file_index": [0] * len(rows),
     }
+    columns |= {name: [r["videos"][name] for r in rows] for name in rows[0]["videos"]}
     for name, stats in rows[0]["stats"].items():
         columns |= {f"stats/{name}/{k}": [r["stats"][name][k] for r in rows] for k in stats}
     return pa.table(columns)

@@ -1,4 +1,4 @@
-"""Reads LeRobotDataset v3. Video is lossy: it is left out, and the report says so.
+"""Reads LeRobotDataset v3. Video is lossy: the report says which cameras come from it, and what was lost if known.
 
 Needs pyarrow: pip install 'robot-lfd[lerobot]'.
 
@@ -8,58 +8,62 @@ Source: `src/lerobot/datasets/` of https://github.com/huggingface/lerobot , code
 from __future__ import annotations
 
 import json
-from collections import deque
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from rich.console import Console
 
-from robot_lfd.demos.convert.arrow import pa, pq
+from robot_lfd.demos.convert.arrow import opened, pa
 from robot_lfd.demos.convert.lerobot_export import state_parts
-from robot_lfd.demos.convert.rest import Rest, bare_episode, bare_spec, reading_rest, store_all
+from robot_lfd.demos.convert.lerobot_video import VideoReader, describe_loss
+from robot_lfd.demos.convert.options import PLAIN, ImportOptions
+from robot_lfd.demos.convert.rest import Rest, bare_episode, reading_rest, store_all
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.errors import LfdError
 
+PICTURES = ("image", "video")
 
-def import_lerobot(
-    source: Path,
-    out: Path,
-    *,
-    max_demos: int | None = None,
-    env_id: str = "",
-    control_hz: float | None = None,
-    **_: Any,
-) -> dict[str, Any]:
-    """Adds the episodes of a LeRobotDataset to the dataset `out`; video is left out, and the report names it.
 
-    Args:
-        env_id: which environment, where this program did not export it. control_hz: in the place of its `fps`.
+def import_lerobot(source: Path, out: Path, options: ImportOptions = PLAIN) -> dict[str, Any]:
+    """Adds the episodes of a LeRobotDataset to the dataset `out`; the report names the cameras that were video.
 
     Raises:
         LfdError: no LeRobotDataset v3, a damaged one, or nothing said about its environment.
     """
     try:
         info = _read_info(source)
+        hz = float(info["fps"]) if options.control_hz is None else options.control_hz
+        videos = VideoReader(source, info, float(info["fps"]))
         with reading_rest(source) as rest:
-            if rest is None and not env_id:
-                raise LfdError(f"'{source}' does not say which environment its demos are of; name it with --env")
-            hz = float(info["fps"]) if control_hz is None else control_hz
-            first = next(_episodes(source, info, rest, hz, max_demos), (None, None))[1]
-            if first is None:
-                raise LfdError(f"'{source}' holds no episodes")
-            spec = rest.spec if rest else bare_spec(env_id, hz, first)
-            checked = (spec.check(e) for _, e in _episodes(source, info, rest, hz, max_demos))
-            deque(checked, maxlen=0)  # all of it is looked at before any of it is stored
-            report = store_all(out, spec, _episodes(source, info, rest, hz, max_demos))
+
+            def read() -> Iterator[tuple[str | None, Episode]]:
+                return _episodes(source, info, rest, hz, options.max_demos, videos)
+
+            report = store_all(source, out, read, rest, options.env_id, hz)
+            lost = _video_loss(videos, rest)
     except LfdError:
         raise
     except Exception as error:  # whatever pyarrow makes of damaged files
         reason = str(error).split("\n")[0][:200]
         raise LfdError(f"'{source}' cannot be read as a LeRobotDataset: {type(error).__name__}: {reason}") from error
-    return {**report, "videos_left_out": sorted(n for n, f in info["features"].items() if f.get("dtype") == "video")}
+    for camera, loss in lost.items():
+        Console().print(f"{camera} comes from video, which is lossy: {describe_loss(loss)}", markup=False)
+    return {**report, "video_loss": lost}
+
+
+def _video_loss(videos: VideoReader, rest: Rest | None) -> dict[str, dict[str, Any]]:
+    known = rest.said("video_loss") if rest is not None else {}
+    codecs = {_camera(name): codec for name, codec in videos.codecs.items()}
+    return {camera: known.get(camera, {"codec": codec}) for camera, codec in codecs.items()}
+
+
+def _camera(feature: str) -> str:
+    return feature.removeprefix("observation.images.").removeprefix("observation.")
 
 
 def _read_info(source: Path) -> dict[str, Any]:
@@ -72,7 +76,12 @@ def _read_info(source: Path) -> dict[str, Any]:
 
 
 def _episodes(
-    source: Path, info: dict[str, Any], rest: Rest | None, control_hz: float, max_demos: int | None
+    source: Path,
+    info: dict[str, Any],
+    rest: Rest | None,
+    control_hz: float,
+    max_demos: int | None,
+    videos: VideoReader,
 ) -> Iterator[tuple[str | None, Episode]]:
     wanted = ["action", "next.reward", "next.success", "next.done", "episode_index"]
     seen = [n for n, f in info["features"].items() if n.startswith("observation.") and f["dtype"] != "video"]
@@ -80,21 +89,19 @@ def _episodes(
     limit = info["total_episodes"] if max_demos is None else min(max_demos, info["total_episodes"])
     number = 0
     for path in sorted((source / "data").rglob("*.parquet")):
-        file = pq.ParquetFile(path)
-        if file.metadata.num_rows > 65536 + 1000 * path.stat().st_size:
-            raise LfdError(f"'{path}' declares {file.metadata.num_rows} rows, more than it can hold")
+        file = opened(path)
         columns = [n for n in (*wanted, *seen) if n in file.schema_arrow.names]
         for group in range(file.num_row_groups):
             for index, rows in _by_episode(file.read_row_group(group, columns), info):
                 while number < index:
                     if number == limit:
                         return
-                    yield _episode(number, waiting.pop(number), info, rest, control_hz, source)
+                    yield _episode(number, waiting.pop(number), info, rest, control_hz, source, videos)
                     number += 1
                 waiting.setdefault(index, []).append(rows)
     for last in sorted(waiting):
         if last < limit:
-            yield _episode(last, waiting[last], info, rest, control_hz, source)
+            yield _episode(last, waiting[last], info, rest, control_hz, source, videos)
 
 
 def _by_episode(table: pa.Table, info: dict[str, Any]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
@@ -114,6 +121,11 @@ def _rows(column: pa.ChunkedArray, feature: dict[str, Any]) -> np.ndarray:
 
 
 def _picture(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR":
+        raise LfdError("a picture is no PNG, which is what LeRobot writes")
+    width, height = struct.unpack(">II", data[16:24])
+    if (height, width) not in (shape[:2], shape[1:]):
+        raise LfdError(f"a picture has {width}x{height} pixels, expected shape {shape}")
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise LfdError("a picture is damaged")
@@ -129,22 +141,25 @@ def _episode(
     rest: Rest | None,
     control_hz: float,
     source: Path,
+    videos: VideoReader,
 ) -> tuple[str | None, Episode]:
     rows = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
+    rows |= videos.pictures(number, len(rows["action"]))
     action, reward = rows["action"], rows.get("next.reward")
     pictures = {
-        f"images/{n.removeprefix('observation.images.').removeprefix('observation.')}": a
+        f"images/{_camera(n)}": a
         for n, a in rows.items()
-        if n.startswith("observation.") and info["features"][n]["dtype"] == "image"
+        if n.startswith("observation.") and info["features"][n]["dtype"] in PICTURES
     }
     if rest is not None and reward is not None:
         shape = tuple(rest.spec.features["action"]["shape"])
         low = _split_state(rows.get("observation.state"), rest.spec)
-        return rest.complete(number, {**low, **pictures}, action.reshape(len(action), *shape), reward)
+        lossy = {"video": videos.codecs} if videos.codecs else {}
+        return rest.complete(number, {**low, **pictures}, action.reshape(len(action), *shape), reward, **lossy)
     low = {
         n.removeprefix("observation."): a.reshape(len(a), -1)
         for n, a in rows.items()
-        if n.startswith("observation.") and info["features"][n]["dtype"] != "image"
+        if n.startswith("observation.") and info["features"][n]["dtype"] not in PICTURES
     }
     success = bool(rows["next.success"].any()) if "next.success" in rows else None
     meta = {"device": "lerobot", "source": {"file": source.name, "demo": number}}

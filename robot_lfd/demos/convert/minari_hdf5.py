@@ -15,10 +15,10 @@ import h5py
 import numpy as np
 
 from robot_lfd.demos.convert.hdf5 import group_in, numbers_in, reading
+from robot_lfd.demos.convert.options import PLAIN, ImportOptions
 from robot_lfd.demos.convert.rest import (
     Rest,
     bare_episode,
-    bare_spec,
     reading_rest,
     store_all,
     write_rest,
@@ -101,40 +101,30 @@ def _box(feature: dict[str, Any], low: float, high: float) -> dict[str, Any]:
     return {"type": "Box", "dtype": dtype, "shape": list(shape), **bounds}
 
 
-def import_minari(
-    source: Path,
-    out: Path,
-    *,
-    max_demos: int | None = None,
-    env_id: str = "",
-    control_hz: float | None = None,
-    **_: Any,
-) -> dict[str, Any]:
+def import_minari(source: Path, out: Path, options: ImportOptions = PLAIN) -> dict[str, Any]:
     """Adds the episodes of a Minari dataset to the dataset `out`; actions are rescaled to [-1, 1].
 
     Args:
         source: the folder that holds `data/`, or `data/` itself.
-        env_id: in the place of what the dataset says. control_hz: in the place of what the environment says.
 
     Raises:
         LfdError: no Minari dataset, a damaged one, or spaces that have no counterpart here.
     """
     root = source.parent if source.name == "data" else source
     metadata = _read_metadata(root / "data" / "metadata.json")
-    env_id = env_id or _env_id(metadata, source)
+    env_id = options.env_id or _env_id(metadata, source)
     with reading(root / "data" / "main_data.hdf5") as file, reading_rest(root) as rest:
         count = metadata.get("total_episodes")
         if type(count) is not int or count < 1:
             raise LfdError(f"'{source}' says that it holds {count!r} episodes, expected one or more")
-        numbers = range(count)[:max_demos]
+        numbers = range(count)[: options.max_demos]
         rescale = _rescaling(metadata) if rest is None else lambda action: action
-        hz = control_hz if control_hz is not None else _control_hz(env_id)
-        spec, first = (rest.spec if rest else None), None
-        for number in numbers:  # all of it is looked at before any of it is stored
-            first = _read(file, number, rest, rescale, hz, source)[1]
-        assert first is not None
-        spec = spec or bare_spec(env_id, hz, first)
-        return store_all(out, spec, (_read(file, n, rest, rescale, hz, source) for n in numbers))
+        hz = options.control_hz if options.control_hz is not None else _control_hz(env_id)
+
+        def read() -> Iterator[tuple[str | None, Episode]]:
+            return (_read(file, n, rest, rescale, hz, source) for n in numbers)
+
+        return store_all(source, out, read, rest, env_id, hz)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

@@ -8,8 +8,8 @@ of the other tools do not look at it. Without it, `bare_episode` makes the best 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
 from robot_lfd.demos.episode import Episode, array_path
+from robot_lfd.demos.layout import array_checksum
 from robot_lfd.demos.spec import DatasetSpec, software_versions
 from robot_lfd.demos.store import ID, DemoStore
 from robot_lfd.errors import LfdError
@@ -61,10 +62,14 @@ class Rest:
         self._file = file
         self.spec = DatasetSpec.from_json(json_in(file, "lfd_spec"))
 
+    def said(self, name: str) -> dict[str, Any]:
+        """Returns a further note of the export, {} where there is none."""
+        return json_in(self._file, name) if name in self._file.attrs else {}
+
     def complete(
-        self, number: int, obs: dict[str, np.ndarray], action: np.ndarray, reward: np.ndarray
+        self, number: int, obs: dict[str, np.ndarray], action: np.ndarray, reward: np.ndarray, **meta: Any
     ) -> tuple[str, Episode]:
-        """Returns id and episode for its T observations, actions and rewards."""
+        """Returns id and episode for its T observations, actions and rewards; `meta` is added to what was known."""
         group = group_in(self._file, f"episode_{number}")
         said, T = json_in(group, "lfd"), len(action)
         whole: dict[str, np.ndarray] = {}
@@ -78,7 +83,7 @@ class Rest:
         flags: dict[str, Any] = {k: bool(said[k]) for k in ("success", "terminated", "truncated")}
         if len(steps["time"]) != T or not ID.fullmatch(str(said["id"])):
             raise LfdError(f"'{self._file.filename}': episode {number} does not fit the data beside it")
-        episode = Episode(whole, action, reward, **steps, **flags, model=model, meta=dict(said["meta"]))
+        episode = Episode(whole, action, reward, **steps, **flags, model=model, meta={**said["meta"], **meta})
         self.spec.check(episode)
         return str(said["id"]), episode
 
@@ -141,13 +146,45 @@ def bare_episode(
     )
 
 
-def store_all(out: Path, spec: DatasetSpec, episodes: Iterator[tuple[str | None, Episode]]) -> dict[str, Any]:
-    """Adds episodes to a dataset; those with an id that is there already are left out."""
+Read = Callable[[], Iterator[tuple[str | None, Episode]]]
+
+
+def store_all(source: Path, out: Path, read: Read, rest: Rest | None, env_id: str, control_hz: float) -> dict[str, Any]:
+    """Adds the episodes that `read` yields to a dataset, one in memory at a time; what is there already is left out.
+
+    Raises:
+        LfdError: one of them does not fit the others; all are looked at before the first one is stored.
+    """
+    if rest is None and not env_id:
+        raise LfdError(f"'{source}' does not say which environment its demos are of; name it with --env")
+    spec = rest.spec if rest else None
+    for number, (_, episode) in enumerate(read()):
+        spec = spec or bare_spec(env_id, control_hz, episode)
+        try:
+            spec.check(episode)
+        except LfdError as error:
+            raise LfdError(f"'{source}': episode {number}: {error}") from error
+    if spec is None:
+        raise LfdError(f"'{source}' holds no episodes")
     store, new, there, steps = DemoStore.open_or_create(out, spec), 0, 0, 0
-    for episode_id, episode in episodes:
-        if episode_id is not None and episode_id in store:
+    known = {_fingerprint(store.attributes(i)["checksums"], store.attributes(i)["meta"]) for i in _healthy(store)}
+    for episode_id, episode in read():
+        sums = {path: array_checksum(array) for path, array in episode.arrays().items()}
+        if _fingerprint(sums, episode.meta) in known if episode_id is None else episode_id in store:
             there += 1
             continue
         store.append(episode, episode_id=episode_id)
         new, steps = new + 1, steps + len(episode)
     return {"env": spec.env_id, "imported": new, "already_there": there, "steps": steps}
+
+
+def _healthy(store: DemoStore) -> Iterator[str]:
+    for episode_id in store.ids(deleted=True):
+        with suppress(LfdError):
+            store.attributes(episode_id)
+            yield episode_id
+
+
+def _fingerprint(checksums: dict[str, str], meta: dict[str, Any]) -> str:
+    """Returns what tells foreign episodes apart: where in the source they stood, and every number of them."""
+    return json.dumps([(meta.get("source") or {}).get("demo"), checksums], sort_keys=True)

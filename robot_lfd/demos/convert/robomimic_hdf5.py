@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
+from robot_lfd.demos.convert.options import PLAIN, ImportOptions
 from robot_lfd.demos.convert.robomimic_export import ROBOSUITE, demo_names, import_own_export
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.resimulate import play_again
@@ -44,21 +45,10 @@ class MimicDemo:
     model: str  # "" where the file has none
 
 
-def import_robomimic_hdf5(
-    source: Path,
-    out: Path,
-    *,
-    cameras: tuple[str, ...] = (),
-    size_px: int = 84,
-    max_demos: int | None = None,
-    open_loop: bool = True,
-) -> dict[str, Any]:
+def import_robomimic_hdf5(source: Path, out: Path, options: ImportOptions = PLAIN) -> dict[str, Any]:
     """Adds the demos of a robomimic file to the dataset `out` and returns what became of each.
 
     Demos that are in the dataset already are left out. The whole file is checked before the first one is stored.
-
-    Args:
-        open_loop: also plays each demo's actions from its first state and reports success and drift.
 
     Raises:
         LfdError: a file of another kind, a damaged one, or an environment that cannot be built.
@@ -66,20 +56,19 @@ def import_robomimic_hdf5(
     with reading(source) as file:
         data = group_in(file, "data")
         if "lfd_spec" in data.attrs:
-            return import_own_export(data, out, max_demos)
+            return import_own_export(data, out, options.max_demos)
         env_args = json_in(data, "env_args")
-        demos = [_read_demo(data, name) for name in demo_names(data)[:max_demos]]
+        demos = [_read_demo(data, name) for name in demo_names(data)[: options.max_demos]]
     if not demos:
         raise LfdError(f"'{source}' holds no demos")
     env_id, keywords = _environment(env_args)
-    env = make_env(
-        env_id, cameras=cameras, size_px=size_px, max_episode_steps=NO_LIMIT, terminate_on_success=False, **keywords
-    )
+    pictures = {"cameras": options.cameras, "size_px": options.size_px}
+    env = make_env(env_id, max_episode_steps=NO_LIMIT, terminate_on_success=False, **pictures, **keywords)
     try:
         _check(demos, env, source)
         store = DemoStore.open_or_create(out, make_spec(env_id, env, keywords))
         origin = {"file": source.name, "sha256": _sha256(source), "format": "robomimic", "env_args": env_args}
-        rows = _observe_all(env, store, demos, origin, open_loop)
+        rows = _observe_all(env, store, demos, origin, options.open_loop)
     finally:
         env.close()
     _print_rows(rows, source, out)

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from robot_lfd.demos.convert.hdf5 import numbers_in
+from robot_lfd.demos.convert.options import PLAIN, ImportOptions
 from robot_lfd.demos.convert.robosuite_settings import OldWorld, env_keywords, world_of
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.spec import make_spec
@@ -56,9 +57,7 @@ class RawFile:
     demos: tuple[RawDemo, ...]
 
 
-def import_robosuite_hdf5(
-    source: Path, out: Path, *, cameras: tuple[str, ...] = (), size_px: int = 84, max_demos: int | None = None
-) -> dict[str, Any]:
+def import_robosuite_hdf5(source: Path, out: Path, options: ImportOptions = PLAIN) -> dict[str, Any]:
     """Adds the demos of robosuite's raw HDF5 file to the dataset `out` and returns what became of each.
 
     Each demo's first state is set, its actions are played open loop, and what the simulation then does is stored:
@@ -68,9 +67,11 @@ def import_robosuite_hdf5(
     Raises:
         LfdError: a file that is none of robosuite's, a damaged one, or settings that the installed robosuite has not.
     """
-    raw = read_file(source, max_demos)
+    raw = read_file(source, options.max_demos)
     env_id, keywords = env_keywords(raw.env_info)
-    env = make_env(env_id, cameras=cameras, size_px=size_px, max_episode_steps=NO_LIMIT, **_playing(keywords))
+    env = make_env(
+        env_id, cameras=options.cameras, size_px=options.size_px, max_episode_steps=NO_LIMIT, **_playing(keywords)
+    )
     try:
         worlds = [world_of(demo.model, demo.states[0], arm_of(env)) for demo in raw.demos]
         _check_actions(raw, env)

@@ -17,12 +17,14 @@ from robot_lfd.cli import call
 from robot_lfd.demos.convert import diffusion_policy_zarr
 from robot_lfd.demos.convert.detect import detect_format
 from robot_lfd.demos.convert.diffusion_policy_zarr import export_diffusion_policy, import_diffusion_policy
+from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.verify import verify
 from robot_lfd.errors import LfdError
 from tests.robot_lfd.demos.conftest import made_up_episode, made_up_spec, same
 
 PEER = os.environ.get("LFD_PEER_ZARR2")  # a Python with zarr 2, as diffusion_policy has it
+PUSH = ImportOptions(env_id="x/Push-v0")
 LOOK = """
 import sys, zarr, json, numpy as np
 assert zarr.__version__.startswith("2."), zarr.__version__
@@ -127,7 +129,9 @@ def test_a_foreign_buffer_comes_in_when_its_environment_is_named(tmp_path: Path,
 )
 def test_malformed_buffers_are_refused_and_nothing_is_stored(tmp_path: Path, changes, words):
     with pytest.raises(LfdError, match=words):
-        import_diffusion_policy(foreign(tmp_path / "bad", **changes), tmp_path / "out", env_id="x/Push-v0")
+        import_diffusion_policy(
+            foreign(tmp_path / "bad", **changes), tmp_path / "out", ImportOptions(env_id="x/Push-v0")
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -149,7 +153,7 @@ def test_hostile_buffers_are_refused_without_being_read(tmp_path: Path, changes)
     description = source / "data" / "action" / ".zarray"
     description.write_text(json.dumps({**json.loads(description.read_text()), **changes}))
     with pytest.raises(LfdError):
-        import_diffusion_policy(source, tmp_path / "out", env_id="x/Push-v0")
+        import_diffusion_policy(source, tmp_path / "out", PUSH)
     assert not (tmp_path / "out").exists()
 
 

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from robot_lfd.demos.convert.detect import detect_format
+from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.verify import verify
 from robot_lfd.errors import LfdError
@@ -57,7 +58,7 @@ def test_export_and_import_give_the_same_dataset(filled: DemoStore, tmp_path: Pa
         again = DemoStore.open(tmp_path / f"{name} again")
         assert again.spec == filled.spec and again.ids() == filled.ids()
         assert all(same(again[i], filled[i], ignore=()) for i in filled)
-    report = import_lerobot(tmp_path / "one file", tmp_path / "first", max_demos=1)
+    report = import_lerobot(tmp_path / "one file", tmp_path / "first", ImportOptions(max_demos=1))
     assert DemoStore.open(tmp_path / "first").ids() == filled.ids()[:1] and report["imported"] == 1
 
 
@@ -82,21 +83,21 @@ def test_lerobot_reads_what_we_export(filled: DemoStore, tmp_path: Path):
 
 
 def foreign(filled: DemoStore, path: Path, **info: object) -> Path:
-    """Returns a dataset that says nothing of this program, with a video beside its pictures."""
+    """Returns a dataset that says nothing of this program."""
     export_lerobot(filled, filled.ids(), path)
     (path / "lfd.hdf5").unlink()
     described = json.loads((path / "meta" / "info.json").read_text())
-    described["features"]["observation.images.side"] = {"dtype": "video", "shape": [8, 8, 3], "names": None}
     (path / "meta" / "info.json").write_text(json.dumps({**described, **info}))
     return path
 
 
-def test_a_foreign_dataset_comes_in_without_its_video(filled: DemoStore, tmp_path: Path):
+def test_a_foreign_dataset_comes_in_when_its_environment_is_named(filled: DemoStore, tmp_path: Path):
     source = foreign(filled, tmp_path / "foreign")
     with pytest.raises(LfdError, match="name it with --env"):
         import_lerobot(source, tmp_path / "out")
-    report = import_lerobot(source, tmp_path / "out", env_id="x/Y-v0")
-    assert (report["imported"], report["videos_left_out"]) == (3, ["observation.images.side"])
+    report = import_lerobot(source, tmp_path / "out", ImportOptions(env_id="x/Y-v0"))
+    assert (report["imported"], report["video_loss"]) == (3, {})
+    assert import_lerobot(source, tmp_path / "out", ImportOptions(env_id="x/Y-v0"))["already_there"] == 3
     store = DemoStore.open(tmp_path / "out")
     for mine, theirs in zip(store.ids(), filled.ids(), strict=True):
         episode, before = store[mine], filled[theirs]
@@ -119,7 +120,7 @@ def test_a_foreign_dataset_comes_in_without_its_video(filled: DemoStore, tmp_pat
 )
 def test_malformed_descriptions_are_refused(filled: DemoStore, tmp_path: Path, info, words):
     with pytest.raises(LfdError, match=words):
-        import_lerobot(foreign(filled, tmp_path / "bad", **info), tmp_path / "out", env_id="x/Y-v0")
+        import_lerobot(foreign(filled, tmp_path / "bad", **info), tmp_path / "out", ImportOptions(env_id="x/Y-v0"))
     assert not (tmp_path / "out").exists()
 
 
@@ -143,6 +144,6 @@ def test_a_damaged_dataset_is_refused_or_read_but_never_a_surprise(tmp_path: Pat
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)) | st.just(len(damaged)))])
     try:
-        import_lerobot(folder / "out", folder / "again", env_id="x/Y-v0")
+        import_lerobot(folder / "out", folder / "again", ImportOptions(env_id="x/Y-v0"))
     except LfdError as error:
         assert "\n" not in str(error)

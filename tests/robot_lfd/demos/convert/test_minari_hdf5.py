@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from robot_lfd.cli import call
 from robot_lfd.demos.convert.detect import detect_format
 from robot_lfd.demos.convert.minari_hdf5 import export_minari, import_minari
+from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.demos.verify import verify
@@ -49,7 +50,7 @@ def filled(store: DemoStore) -> DemoStore:
 def test_export_and_import_give_the_same_dataset(filled: DemoStore, tmp_path: Path):
     assert export_minari(filled, filled.ids(), tmp_path / "out-v0") == {"demos": 3, "steps": 15}
     assert detect_format(tmp_path / "out-v0") == "minari" == detect_format(tmp_path / "out-v0" / "data")
-    report = import_minari(tmp_path / "out-v0", tmp_path / "again", env_id=filled.spec.env_id)
+    report = import_minari(tmp_path / "out-v0", tmp_path / "again", ImportOptions(env_id=filled.spec.env_id))
     assert (report["imported"], report["steps"]) == (3, 15)
     again = DemoStore.open(tmp_path / "again")
     assert again.spec == filled.spec and again.ids() == filled.ids()
@@ -167,6 +168,6 @@ def test_a_damaged_dataset_is_refused_or_read_but_never_a_surprise(tmp_path: Pat
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)) | st.just(len(damaged)))])
     try:
-        import_minari(folder / "out", folder / "again", env_id="x/Y-v0")
+        import_minari(folder / "out", folder / "again", ImportOptions(env_id="x/Y-v0"))
     except LfdError as error:
         assert "\n" not in str(error)

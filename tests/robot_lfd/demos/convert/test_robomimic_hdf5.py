@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from robot_lfd.cli import call
 from robot_lfd.demos.convert.detect import detect_format
+from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.demos.convert.robomimic_export import export_robomimic_hdf5
 from robot_lfd.demos.convert.robomimic_hdf5 import import_robomimic_hdf5
 from robot_lfd.demos.store import DemoStore
@@ -80,7 +81,7 @@ def stored(lift: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_states_are_set_and_observed_in_the_installed_robosuite(lift, tmp_path: Path):
     source = write_mimic(tmp_path / "lift.hdf5", stored(lift))
     assert detect_format(source) == "robomimic"
-    report = import_robomimic_hdf5(source, tmp_path / "out", cameras=("agentview",), size_px=16)
+    report = import_robomimic_hdf5(source, tmp_path / "out", ImportOptions(cameras=("agentview",), size_px=16))
     assert (report["imported"], report["steps"], report["succeeded"]) == (2, 9, 1)
     store = DemoStore.open(tmp_path / "out")
     for episode_id, demo in zip(store.ids(), lift, strict=True):
@@ -93,14 +94,14 @@ def test_states_are_set_and_observed_in_the_installed_robosuite(lift, tmp_path: 
         assert episode.obs["images/agentview"].shape == (len(episode) + 1, 16, 16, 3)
         assert episode.obs["images/agentview"].std() > 5
     assert report["demos"][0]["drift_eef_pos_m"] < 0.01
-    again = import_robomimic_hdf5(source, tmp_path / "out", cameras=("agentview",), size_px=16)
+    again = import_robomimic_hdf5(source, tmp_path / "out", ImportOptions(cameras=("agentview",), size_px=16))
     assert (again["imported"], again["already_there"], len(store)) == (0, 2, 2)
 
 
 def test_human_square_demos_come_in(tmp_path: Path):
     if not HUMAN.exists():
         pytest.skip("no human data; set LFD_DATA to the folder that holds robosuite/square_ph_low_dim.hdf5")
-    report = import_robomimic_hdf5(HUMAN, tmp_path / "square", max_demos=1, open_loop=False)
+    report = import_robomimic_hdf5(HUMAN, tmp_path / "square", ImportOptions(max_demos=1, open_loop=False))
     assert (report["imported"], report["steps"], report["succeeded"]) == (1, 127, 1)
     store = DemoStore.open(tmp_path / "square")
     episode = store[store.ids()[0]]
@@ -116,7 +117,7 @@ def test_human_square_demos_come_in(tmp_path: Path):
 def test_square_comes_in_whole(tmp_path: Path):
     if not HUMAN.exists():
         pytest.skip("no human data; set LFD_DATA to the folder that holds robosuite/square_ph_low_dim.hdf5")
-    report = import_robomimic_hdf5(HUMAN, tmp_path / "square", open_loop=False)
+    report = import_robomimic_hdf5(HUMAN, tmp_path / "square", ImportOptions(open_loop=False))
     assert (report["imported"], report["steps"], report["succeeded"]) == (200, 30154, 200)
 
 
@@ -153,7 +154,9 @@ def test_an_exported_file_has_what_robomimic_documents(store: DemoStore, tmp_pat
 
 
 def test_a_robosuite_dataset_names_its_environment_as_robomimic_does(lift, tmp_path: Path):
-    import_robomimic_hdf5(write_mimic(tmp_path / "a.hdf5", stored(lift)), tmp_path / "out", open_loop=False)
+    import_robomimic_hdf5(
+        write_mimic(tmp_path / "a.hdf5", stored(lift)), tmp_path / "out", ImportOptions(open_loop=False)
+    )
     store = DemoStore.open(tmp_path / "out")
     export_robomimic_hdf5(store, store.ids(), tmp_path / "b.hdf5")
     with h5py.File(tmp_path / "b.hdf5") as file:
@@ -204,7 +207,7 @@ def test_malformed_demos_are_refused_in_plain_words_and_nothing_is_stored(tmp_pa
     demo = {k: v for k, v in {**GOOD, **changes}.items() if v is not None}
     source = write_mimic(tmp_path / "bad.hdf5", [demo])
     with pytest.raises(LfdError, match=words):
-        import_robomimic_hdf5(source, tmp_path / "out", open_loop=False)
+        import_robomimic_hdf5(source, tmp_path / "out", ImportOptions(open_loop=False))
     assert not (tmp_path / "out").exists() or len(DemoStore.open(tmp_path / "out")) == 0
 
 

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.demos.convert.robosuite_hdf5 import import_robosuite_hdf5
 from robot_lfd.demos.convert.robosuite_settings import world_of
 from robot_lfd.demos.resimulate import first_difference
@@ -64,7 +65,7 @@ def write(path: Path, recordings, env_info: dict | None = None) -> Path:
 
 def test_demos_come_in_with_observations_labels_and_origin_and_play_again_bit_for_bit(tmp_path, recordings, capsys):
     source = write(tmp_path / "raw.hdf5", recordings)
-    result = import_robosuite_hdf5(source, tmp_path / "d", cameras=("agentview",), size_px=24)
+    result = import_robosuite_hdf5(source, tmp_path / "d", ImportOptions(cameras=("agentview",), size_px=24))
     held, left = result["demos"]
     assert (result["imported"], result["succeeded"], result["env_kwargs"]) == (2, 1, {})
     assert (held["success"], held["first_success"], left["success"], left["first_success"]) == (True, 1, False, None)
@@ -86,7 +87,7 @@ def test_demos_come_in_with_observations_labels_and_origin_and_play_again_bit_fo
     assert second.meta["source"]["demo"] == "demo_2" and second.meta["source"]["file"] == "raw.hdf5"
     assert second.meta["source"]["attributes"]["repository_version"] == "1.4.1"
 
-    again = import_robosuite_hdf5(source, tmp_path / "d", cameras=("agentview",), size_px=24)
+    again = import_robosuite_hdf5(source, tmp_path / "d", ImportOptions(cameras=("agentview",), size_px=24))
     assert (again["imported"], again["already_there"], len(store)) == (0, 2, 2)
 
 
@@ -172,7 +173,7 @@ def test_a_file_that_is_none_is_told_plainly(tmp_path):
 
 @pytest.mark.skipif(not HUMAN.exists(), reason=f"no human demos at {HUMAN}; set LFD_DATA")
 def test_a_persons_demo_of_robosuite_1_4_still_succeeds_and_plays_again(tmp_path):
-    result = import_robosuite_hdf5(HUMAN, tmp_path / "d", max_demos=1)
+    result = import_robosuite_hdf5(HUMAN, tmp_path / "d", ImportOptions(max_demos=1))
     demo = result["demos"][0]
     assert demo["success"] and demo["steps"] == 85 and demo["drift_object_m"] < 0.02
     store = DemoStore.open(tmp_path / "d")
