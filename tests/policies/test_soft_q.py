@@ -36,8 +36,6 @@ def learned_table(expert: np.ndarray, alpha: float) -> torch.Tensor:
     # row by row, weighted by their exact shares: a batch of samples would only come near them
     exact = {"max_iter": 1000, "tolerance_grad": 1e-12, "tolerance_change": 1e-18}
     optimiser = torch.optim.LBFGS([table], line_search_fn="strong_wolfe", **exact)
-        [table], max_iter=1000, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=1e-18
-    )
     shares = torch.from_numpy(occupancy(expert)).flatten()
 
     def closure() -> torch.Tensor:
