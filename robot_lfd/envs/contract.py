@@ -23,7 +23,11 @@ class ArmEnv(Protocol):
         action_scale: (A,) physical size of 1.0 in a control step, in `action_units`.
         action_units: one per dimension: "m", "rad" or "1".
         policy_keys: the observations a policy sees by default: relative ones, see each environment's docstring.
+        proprio_keys: what a policy that sees pictures may feel beside them: of the arm alone, nothing of any object.
         camera_names: what `render_camera` accepts; the first is the main view.
+
+    An arm may also tell `joint_limits`, (2, J) rad for its `joint_pos`, `gripper_force_n`, what its fingers press with
+    at most, and `workspace`, (2, 3) m: `robot_lfd.limits` keeps to them.
     """
 
     control_hz: float
@@ -31,6 +35,7 @@ class ArmEnv(Protocol):
     action_scale: np.ndarray
     action_units: tuple[str, ...]
     policy_keys: tuple[str, ...]
+    proprio_keys: tuple[str, ...]
     camera_names: tuple[str, ...]
 
     def sim_state(self) -> np.ndarray:

@@ -47,6 +47,7 @@ class ForeignEnv(gym.Wrapper, gym.utils.RecordConstructorArgs):
         self.action_scale = np.ones(size, np.float32)
         self.action_units = ("1",) * size
         self.policy_keys = tuple(spaces)
+        self.proprio_keys: tuple[str, ...] = ()  # nobody says which of them are the body's own
         self.control_hz = float(env.metadata.get("render_fps", 20))
         self._obs: dict[str, np.ndarray] = {}
 

@@ -9,11 +9,13 @@ import os
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 
+from robot_lfd.envs.low_poly import drawn_urdf
 from robot_lfd.errors import LfdError
 
 
@@ -49,6 +51,7 @@ WORKSPACE = np.array([[0.27, -0.36, 0.005], [0.76, 0.36, 0.45]])  # metres, the 
 MAX_WIDTH = 0.08
 ARM_FORCES = (87.0,) * 4 + (12.0,) * 3  # Nm, of the URDF
 STEP_M, STEP_RAD, STEP_WIDTH_M = 0.025, 0.1, 0.02  # what an action of 1.0 asks for in one control step
+FINGER_FORCE_N = 20.0  # what a finger's motor presses with at most
 LEAD_M, LEAD_RAD = 0.03, 0.15  # the goal runs ahead of the gripper by no more than this
 BOX_HALF_M = 0.02
 HOLD_STEPS = 5  # success must hold for a quarter of a second
@@ -77,13 +80,17 @@ class PandaEnv(gym.Env):
     The reward is shaped, in [0, 1]; `info["is_success"]`; `terminated` once success has held for five steps, unless
     `terminate_on_success=False`. Time limits come from Gymnasium as `truncated`.
 
+    `pictures="fast"` draws the arm with a tenth of its triangles, in a quarter of the time, 27 to 32 dB from the
+    "reference" at 84 x 84; the physics is the same bit for bit.
+
     Raises:
-        LfdError: a control mode or rate that does not exist.
+        LfdError: a control mode, a rate or a picture quality that does not exist.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
     camera_names = ("front", "side", "wrist")
     object_count = 1
+    gripper_force_n = FINGER_FORCE_N
 
     def __init__(
         self,
@@ -91,6 +98,7 @@ class PandaEnv(gym.Env):
         control_hz: float = 20.0,
         terminate_on_success: bool = True,
         render_mode: str | None = None,
+        pictures: str = "reference",
     ) -> None:
         if control not in ("position", "pose"):
             raise LfdError(f"control is '{control}', expected 'position' or 'pose'")
@@ -98,6 +106,7 @@ class PandaEnv(gym.Env):
         if self._substeps < 1 or PHYSICS_HZ % self._substeps or self._substeps * control_hz != PHYSICS_HZ:
             raise LfdError(f"control_hz is {control_hz}, expected a divisor of {PHYSICS_HZ} such as 10, 20 or 40")
         self.control, self.control_hz, self.render_mode = control, float(control_hz), render_mode
+        self._urdf = drawn_urdf(Path(pybullet_data.getDataPath()) / "franka_panda" / "panda.urdf", pictures)
         self.terminate_on_success = terminate_on_success
         turns = ("drx", "dry", "drz") if control == "pose" else ()
         self.action_names = ("dx", "dy", "dz", *turns, "gripper")
@@ -115,6 +124,7 @@ class PandaEnv(gym.Env):
     # What a task says
 
     policy_keys: tuple[str, ...] = ("eef_height", "eef_vel", "gripper_width", "gripper_vel")
+    proprio_keys: tuple[str, ...] = ("eef_height", "eef_vel", "gripper_width", "gripper_vel")
 
     @abstractmethod
     def _draw_task(self, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
@@ -175,6 +185,11 @@ class PandaEnv(gym.Env):
         head = [self._ticks, self._held, *self._goal_pos, *self._goal_quat, self._goal_width, *self._target]
         return np.array([*head, *(j[0] for j in joints), *(j[1] for j in joints), *np.ravel(bodies)], np.float64)
 
+    @property
+    def joint_limits(self) -> np.ndarray:
+        """Returns the lowest and highest position of each joint of `joint_pos`, (2, 7) rad."""
+        return self._limits[:, : len(ARM)]
+
     def model(self) -> str:
         """Returns the world's recipe as JSON; bodies come from pybullet_data and from this module."""
         recipe = {"world": "pybullet-panda", "version": 1, "task": type(self).__name__, "control": self.control}
@@ -212,7 +227,7 @@ class PandaEnv(gym.Env):
         table = b.createCollisionShape(pybullet.GEOM_BOX, halfExtents=[0.4, 0.6, 0.05])
         wood = b.createVisualShape(pybullet.GEOM_BOX, halfExtents=[0.4, 0.6, 0.05], rgbaColor=[0.85, 0.80, 0.72, 1])
         b.createMultiBody(0, table, wood, [0.5, 0, -0.05])
-        self._robot: int = b.loadURDF("franka_panda/panda.urdf", useFixedBase=True)
+        self._robot: int = b.loadURDF(str(self._urdf), useFixedBase=True)
         for finger in FINGERS:
             b.changeDynamics(self._robot, finger, lateralFriction=1.5, spinningFriction=0.01)
         gear = b.createConstraint(
@@ -298,7 +313,7 @@ class PandaEnv(gym.Env):
             positionGains=[0.3] * 7, velocityGains=[1.0] * 7,
         )  # fmt: skip
         b.setJointMotorControlArray(
-            self._robot, FINGERS, pybullet.POSITION_CONTROL, targetPositions=[half, half], forces=[20.0, 20.0]
+            self._robot, FINGERS, pybullet.POSITION_CONTROL, targetPositions=[half, half], forces=[FINGER_FORCE_N] * 2
         )
 
     def _inverse_kinematics(self) -> list[float]:

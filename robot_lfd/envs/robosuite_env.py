@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import gymnasium as gym
+import mujoco
 import numpy as np
 
 from robot_lfd.envs.mujoco_pictures import Pictures
@@ -95,7 +96,7 @@ class RobosuiteEnv(gym.Env):
         self._describe_actions()
         self._stepper = make_stepper(self._world, self._substeps, control_path, start)
         self._begin(start)
-        self.policy_keys = self._features.policy_keys()
+        self.policy_keys, self.proprio_keys = self._features.policy_keys(), self._features.proprio_keys()
         views = [c for c in ("agentview", "frontview") if c in self._env.sim.model.camera_names]
         self.camera_names = tuple(dict.fromkeys([*views, *self._env.sim.model.camera_names]))
         self.observation_space = gym.spaces.Dict(
@@ -188,6 +189,22 @@ class RobosuiteEnv(gym.Env):
         """Returns MuJoCo's [time, qpos, qvel], float64."""
         data = self._env.sim.data._data
         return np.concatenate([[data.time], data.qpos, data.qvel])
+
+    @property
+    def joint_limits(self) -> np.ndarray:
+        """Returns the lowest and highest position of each joint of `joint_pos`, (2, J) rad; infinite where free."""
+        model, joints = self._env.sim.model._model, self._env.robots[0]._ref_joint_indexes
+        free = np.array([[-np.inf, np.inf]])
+        return np.where(model.jnt_limited[joints, None] > 0, model.jnt_range[joints], free).T
+
+    @property
+    def gripper_force_n(self) -> float | None:
+        """Returns what a finger's motor presses with at most, N; None for grippers whose motors turn, or have no bound."""
+        model = self._env.sim.model._model
+        motors = [i for i in range(model.nu) if model.actuator(i).name.startswith("gripper")]
+        slides = [model.jnt_type[model.actuator_trnid[i, 0]] == mujoco.mjtJoint.mjJNT_SLIDE for i in motors]
+        bound = [float(model.actuator_forcerange[i, 1]) for i in motors if model.actuator_forcelimited[i]]
+        return max(bound) if motors and all(slides) and len(bound) == len(motors) else None
 
     def model(self) -> str:
         """Returns the world of this episode as MJCF text that builds it again on any machine with robosuite."""

@@ -47,12 +47,15 @@ class RobosuiteFeatures:
 
     def policy_keys(self) -> tuple[str, ...]:
         """Returns the observations that a policy sees by default, by the rule above."""
-        turning = [] if all(thing.quarter_turns for thing in self._things) else ["eef_rot"]
-        hand = [*turning, "eef_height", "eef_vel"] + (["gripper_width", "gripper_vel"] if self._gripper else [])
         task = {"Door": ["hinge_angle", "latch_angle"], "Wipe": ["dirt_left", "eef_force"]}.get(self._family, [])
         if self._kind is not None:
             task.append("object_kind")
-        return (*hand, *(key for thing in self._things for key in _thing_policy_keys(thing)), *task)
+        return (*self.proprio_keys(), *(key for thing in self._things for key in _thing_policy_keys(thing)), *task)
+
+    def proprio_keys(self) -> tuple[str, ...]:
+        """Returns what of it the arm feels of itself: a policy that sees pictures may have that beside them."""
+        turning = () if all(thing.quarter_turns for thing in self._things) else ("eef_rot",)
+        return (*turning, "eef_height", "eef_vel", *(("gripper_width", "gripper_vel") if self._gripper else ()))
 
     def read(self) -> dict[str, np.ndarray]:
         """Returns the observations now."""

@@ -21,6 +21,7 @@ class PointArm(gym.Env):
     action_names = ("dx", "dy", "dz", "gripper")
     action_units = ("m", "m", "m", "1")
     policy_keys = ("target_rel",)
+    proprio_keys = ()
     camera_names = ("front", "top")
 
     def __init__(self, terminate_on_success: bool = True, lag: float = 0.3) -> None:

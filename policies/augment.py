@@ -1,0 +1,38 @@
+"""Augmentation of pictures (B, K, S, H, W, 3) uint8: B rows, K cameras, S stacked frames. A stack moves as one."""
+
+from __future__ import annotations
+
+import torch
+
+
+def random_shift(pictures: torch.Tensor, most_px: int, generator: torch.Generator) -> torch.Tensor:
+    """Returns the pictures moved by up to `most_px` each way, edges repeated, each camera of each row on its own.
+
+    Source: Yarats, Kostrikov, Fergus, "Image Augmentation Is All You Need" (DrQ), ICLR 2021, Sec. 3.1.
+    """
+    if most_px == 0:
+        return pictures
+    rows, cameras, stack, height, width, _ = pictures.shape
+    flat = pictures.reshape(rows * cameras, stack, height, width, 3)
+    by = torch.randint(-most_px, most_px + 1, (2, len(flat), 1), generator=generator)
+    down = (torch.arange(height) + by[0]).clamp(0, height - 1)  # (B K, H)
+    across = (torch.arange(width) + by[1]).clamp(0, width - 1)  # (B K, W)
+    moved = torch.stack([_moved(p, d, a) for p, d, a in zip(flat, down, across, strict=True)])
+    return moved.reshape(pictures.shape)
+
+
+def _moved(picture: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
+    return picture.index_select(1, down).index_select(2, across)
+
+
+def colour_jitter(pictures: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+    """Returns float pictures (B, K, S, H, W, 3) in [-0.5, 0.5] with gain and offset of each colour drawn anew.
+
+    Args:
+        strength: largest relative gain, and largest offset, of a colour of one camera of one row.
+    """
+    if strength == 0.0:
+        return pictures
+    shape = (*pictures.shape[:2], 1, 1, 1, 3)
+    gain, offset = (2 * torch.rand(2, *shape, generator=generator) - 1) * strength
+    return (pictures * (1 + gain) + offset).clamp(-0.5, 0.5)
