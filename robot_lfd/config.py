@@ -398,8 +398,6 @@ class DataExportConfig:
     """Format to write."""
     video: Literal["no", "h264", "av1"] = "no"
     """lerobot: pictures as video, which is far smaller and loses a little; the report says how much."""
-    video: Literal["no", "h264", "av1"] = "no"
-    """lerobot: pictures as video, which is far smaller and loses a little; the report says how much."""
     success: Verdict | None = None
     """yes: only demos that succeeded, no: only those that failed. Default: all."""
     tags: tuple[str, ...] = ()
