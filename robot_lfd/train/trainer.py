@@ -12,7 +12,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from policies.agent import under
 from policies.batch import Batch
@@ -27,13 +26,13 @@ from robot_lfd.evaluate import evaluate
 from robot_lfd.metrics import Metrics
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.expert import told, usual_steps
+from robot_lfd.train.loop import progress_bar, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import mode_of, read, steps_of
 from robot_lfd.train.rows import Replay, Rows, draw
 
 REPLAY_ROWS = 200_000
 WARM_UP_ROWS = 200  # practice steps before the first online update
-LOG_EVERY = 100
 
 
 def run(config: TrainConfig) -> dict[str, Any]:
@@ -114,26 +113,10 @@ class _Session:
         """Runs to the last step; checkpoints on the way, at the end, and when interrupted."""
         if self.step == 0:
             self._pretrain()
-        total, scalars = steps_of(self.config), dict[str, float]()
-        began, first = time.perf_counter(), self.step
-        with _progress() as bar:
-            task = bar.add_task(self.config.algo, total=total, completed=self.step, note="")
-            try:
-                while self.step < total:
-                    scalars = self._one_step() or scalars
-                    if self.step % LOG_EVERY == 0 or self.step == total:
-                        rate = (self.step - first) / (time.perf_counter() - began)
-                        scalars |= self._log(scalars, rate)
-                        bar.update(task, completed=self.step, note=_note(scalars, rate))
-                    if self.step % self.config.checkpoint_every == 0 and self.step < total:
-                        self._save()
-            except KeyboardInterrupt:
-                self._save()
-                raise
-        self._save()
-        return {k: v for k, v in scalars.items() if k.startswith(("practice", "eval", "bc_loss", "critic_loss"))}
+        total, every = steps_of(self.config), self.config.checkpoint_every
+        return run_steps(self, total=total, checkpoint_every=every, title=self.config.algo)
 
-    def _one_step(self) -> dict[str, float] | None:
+    def one_step(self) -> dict[str, float] | None:
         replay = None
         if self.practice:
             self.practice.step()
@@ -156,7 +139,7 @@ class _Session:
 
     def _pretrain(self) -> None:
         if isinstance(self.agent, (SoftAgent, SoftQAgent)) and not self.config.state_only:
-            with _progress() as bar:
+            with progress_bar() as bar:
                 task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
                 for _ in range(self.config.pretrain_steps):
                     self.agent.clone_step(self._draw(None))
@@ -164,17 +147,17 @@ class _Session:
 
     def _evaluate(self) -> float:
         env = self._make_env()
-        self._save()
+        self.save()
         result = evaluate(env, load_policy(self.config.out), episodes=self.config.eval_episodes, seed=1000)
         env.close()
         return result.success_rate
 
-    def _log(self, scalars: dict[str, float], rate: float) -> dict[str, float]:
+    def log(self, scalars: dict[str, float], rate: float) -> dict[str, float]:
         extra = self.practice.scalars() if self.practice else {}
         self.metrics.write(self.step, {**scalars, **extra, "steps_per_s": rate})
         return extra
 
-    def _save(self) -> None:
+    def save(self) -> None:
         training = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
         if self.practice:
             training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
@@ -201,17 +184,3 @@ class _Session:
         self.metrics.close()
         if self.practice:
             self.practice.env.close()
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:>13}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    return Progress(*columns, console=console, disable=not console.is_terminal)
-
-
-def _note(scalars: dict[str, float], rate: float) -> str:
-    success = scalars.get("practice_success")
-    return f"{rate:.0f}/s" + ("" if success is None else f"  success of the last 20: {success:.0%}")
