@@ -2,7 +2,7 @@
 
 It makes the same environment and takes the same actions; an episode re-simulates bit for bit, so its world is ours. It
 steps through whatever has come in, draws the newest instant alone, and takes a lower resolution where it is slow. Since
-it has re-simulated everything, it can also say whether the episode replays exactly, and film it afterwards.
+it has re-simulated everything, it can also say whether the episode replays exactly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -32,7 +32,7 @@ INSET_EVERY = 2  # the inset is drawn every other time
 
 
 class Mirror:
-    """The recorder's end. `states` and `film` wait for an answer; everything else returns at once.
+    """The recorder's end. `states` waits for an answer; everything else returns at once.
 
     Args:
         recipe: env_id, env_kwargs, max_episode_steps, views (camera names, main first; () draws nothing),
@@ -52,12 +52,13 @@ class Mirror:
         theirs.close()
         self.pictures: dict[str, np.ndarray] = {}
         self.error = ""
+        self._asked = 0
         self._drawn: deque[float] = deque(maxlen=60)
         self._answers: queue.Queue[tuple[dict[str, Any], np.ndarray]] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True, name="mirror reader")
         self._reader.start()
 
-    def reset(self, start: dict[str, Any], actions: list[np.ndarray] | tuple = ()) -> None:
+    def reset(self, start: dict[str, Any], actions: Iterable[np.ndarray] = ()) -> None:
         """Starts an episode as `Tape.start()` says, and goes on by `actions`: a new one, or what an undo left."""
         options = start["options"]
         state = np.asarray(options["sim_state"], np.float64).tolist()
@@ -70,35 +71,17 @@ class Mirror:
 
     def states(self, timeout_s: float = 60.0) -> np.ndarray | None:
         """Returns the mirror's own simulator states, (T + 1, S), once it has caught up; None if it cannot say."""
-        self._tell("states", None)
-        try:
-            header, states = self._answers.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        return states if header["what"] == "states" else None
-
-    def film(
-        self, cameras: Sequence[str], size_px: int, tell: Callable[[float], None] = lambda share: None
-    ) -> dict[str, np.ndarray]:
-        """Returns every picture of the episode so far, (T + 1, size_px, size_px, 3) uint8 by camera.
-
-        Args:
-            tell: called with the share that is done.
-
-        Raises:
-            LfdError: the mirror has died.
-        """
-        self._tell("film", [list(cameras), size_px])
-        frames: dict[str, list[np.ndarray]] = {c: [] for c in cameras}
-        while True:
-            header, array = self._answers.get()
-            if header["what"] != "frame":
-                break
-            frames[header["camera"]].append(array)
-            tell(header["share"])
-        if header["what"] != "filmed":
-            raise LfdError(f"the pictures could not be drawn: {self.error}")
-        return {c: np.stack(pictures) for c, pictures in frames.items()}
+        self._asked += 1
+        self._tell("states", self._asked)
+        deadline = time.perf_counter() + timeout_s
+        while not self.error:
+            try:
+                header, states = self._answers.get(timeout=max(deadline - time.perf_counter(), 0.0))
+            except queue.Empty:
+                return None
+            if header["asked"] == self._asked:  # else the answer to a question that nobody waited for
+                return states
+        return None
 
     def close(self) -> None:
         """Ends the process."""
@@ -132,7 +115,7 @@ class Mirror:
         except (EOFError, OSError):
             self.error = self.error or "the picture process has ended; recording goes on without pictures"
         finally:
-            self._answers.put(({"what": ""}, np.empty(0)))  # nobody waits for ever
+            self._answers.put(({"asked": 0}, np.empty(0)))  # nobody waits for ever
 
     def _receive(self, header: dict[str, Any], array: np.ndarray) -> None:
         if header["what"] != "picture":
@@ -196,28 +179,13 @@ class _World:
         self.recorded.append(self.arm.sim_state())
         self.stale = True
 
-    def on_states(self, data: None) -> None:
+    def on_states(self, data: int) -> None:
         states = np.array(self.recorded, np.float64)
-        self.send({"what": "states", "shape": states.shape}, states)
+        self.send({"what": "states", "asked": data, "shape": states.shape}, states)
 
     def begin(self) -> None:
         state = np.array(self.start["sim_state"], np.float64)
         self.env.reset(seed=self.start["seed"], options={"model": self.start["model"], "sim_state": state})
-
-    def on_film(self, data: tuple[list[str], int]) -> None:
-        """Lives through the episode once more and draws every instant of it."""
-        self.begin()
-        self.frames(*data, 0)
-        for i, action in enumerate(self.actions):
-            self.env.step(np.array(action, np.float32))
-            self.frames(*data, i + 1)
-        self.send({"what": "filmed", "shape": [0]}, np.empty(0))
-
-    def frames(self, cameras: list[str], size_px: int, index: int) -> None:
-        for camera in cameras:
-            picture = self.arm.render_camera(camera, size_px, size_px)
-            share = index / max(len(self.actions), 1)
-            self.send({"what": "frame", "camera": camera, "share": share, "shape": picture.shape}, picture)
 
     def draw(self) -> None:
         """Draws what is to be seen now, and learns from how long it took."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from robot_lfd.demos.episode import Episode
-from robot_lfd.demos.tape import Tape
-from robot_lfd.rollout import Transition
 from robot_lfd.session import Session
 
 SHOW_EVERY = 20  # steps
@@ -23,10 +25,10 @@ class ProgressStage:
         self._progress.start()
         self._steps = 0
 
-    def began(self, tape: Tape) -> None:
+    def began(self, start: dict[str, Any], actions: Sequence[np.ndarray]) -> None:
         """Needs no notice of a new episode."""
 
-    def stepped(self, step: Transition) -> None:
+    def stepped(self, action: np.ndarray) -> None:
         """Counts a step."""
         self._steps += 1
 
@@ -54,10 +56,6 @@ class ProgressStage:
     def replays(self, episode: Episode) -> bool | None:
         """Returns None: nobody has tried."""
         return None
-
-    def film(self, episode: Episode) -> Episode:
-        """Returns the episode as it is: without a clock to keep, pictures are taken as it runs."""
-        return episode
 
     def close(self) -> None:
         """Takes the bar away."""

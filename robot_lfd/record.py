@@ -15,12 +15,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from robot_lfd import states
 from robot_lfd.config import RecordConfig
 from robot_lfd.demos.journal import Attempt
+from robot_lfd.demos.repair import finish_kept
 from robot_lfd.demos.spec import DatasetSpec, make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.demos.unfinished import unfinished_attempts
+from robot_lfd.devices import make_device
 from robot_lfd.driving_frames import driving_frames
 from robot_lfd.envs.cameras import CameraObservation
 from robot_lfd.envs.contract import ArmEnv, arm_of
@@ -28,9 +31,9 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.progress import ProgressStage
 from robot_lfd.rollout import Pace
-from robot_lfd.saving import Kept
-from robot_lfd.session import Rules, Session
-from teleop.device import Device, TeleopError
+from robot_lfd.saving import SaveAtOnce, SaveBeside
+from robot_lfd.session import Kept, Rules, Session
+from teleop.device import TeleopError
 from teleop.human import HumanPolicy
 
 ROOM_BYTES = 200_000_000  # free space without which nothing begins
@@ -46,7 +49,7 @@ def run(config: RecordConfig, make_pace: Callable[[float], Pace] = Pace) -> dict
     _check(config)
     with ExitStack() as stack:
         session = _session(config, stack, make_pace)
-        session.run(*_offered_back(config, session))
+        states.run(session, *_offered_back(config, session))
     return _report(config, session)
 
 
@@ -61,16 +64,16 @@ def _check(config: RecordConfig) -> None:
 
 def _session(config: RecordConfig, stack: ExitStack, make_pace: Callable[[float], Pace]) -> Session:
     kwargs = _keywords(config)
-    env = make_env(config.env, max_episode_steps=_time_limit(config), **kwargs)
+    env = make_env(config.env, max_episode_steps=_time_limit(config), **kwargs, **_endless(config))
     stack.callback(env.close)
     filmed = CameraObservation(env, config.cameras, config.size_px) if config.cameras else env
     arm, spec = arm_of(env), make_spec(config.env, filmed, kwargs)
     if not isinstance(env.action_space, gym.spaces.Box):
         raise LfdError(f"environment '{config.env}' has actions {env.action_space}, expected a Box: nothing to drive")
     if config.out.exists():  # before a window opens for nothing
-        DemoStore.open_or_create(config.out, spec)
+        _finish_kept(DemoStore.open_or_create(config.out, spec))
     window = _open_window(config, stack) if _wants_window(config) else None
-    device = _device(config)
+    device = make_device(config.device, config.bindings, config.env, config.seed)
     stack.callback(getattr(device, "close", lambda: None))
     store = DemoStore.open_or_create(config.out, spec)
     journal = stack.enter_context(store.journal(operator=config.operator, device=device.name))
@@ -81,7 +84,28 @@ def _session(config: RecordConfig, stack: ExitStack, make_pace: Callable[[float]
     )  # fmt: skip
     stage = _screen(config, window, spec, arm, store) if window else ProgressStage(config.episodes)
     stack.callback(stage.close)
-    return Session(tape, policy, store, journal, _seeds(config, store), stage, _rules(config, arm, device), make_pace)
+    saver = SaveBeside(store.path) if window else SaveAtOnce(store)
+    stack.callback(saver.close)
+    seeds, rules = _seeds(config, store), _rules(config, arm, device)
+    return Session(tape, policy, store, journal, saver, seeds, stage, rules, make_pace)
+
+
+def _finish_kept(store: DemoStore) -> None:
+    """Writes what a crash has kept from being written, before anything new begins."""
+    written = finish_kept(
+        store, tick=lambda a: print(f"lfd: writing an episode of {len(a.actions)} steps that was kept", file=sys.stderr)
+    )
+    if written:
+        print(f"lfd: {len(written)} episode(s) kept before the last session broke off are written", file=sys.stderr)
+
+
+def _endless(config: RecordConfig) -> dict[str, Any]:
+    """Returns what lets an episode go on beyond its success, where the session itself ends it after --hold-s."""
+    if config.hold_s is None:
+        return {}
+    if not config.env.startswith(("pybullet/", "robosuite/")):
+        raise LfdError(f"--hold-s is for pybullet/ and robosuite/ environments; '{config.env}' ends as it likes")
+    return {"terminate_on_success": False}
 
 
 def _keywords(config: RecordConfig) -> dict[str, Any]:
@@ -131,28 +155,6 @@ def _open_window(config: RecordConfig, stack: ExitStack) -> Any:
     return window
 
 
-def _device(config: RecordConfig) -> Any:
-    try:
-        return _make_device(config)
-    except (TeleopError, ValueError) as error:
-        raise LfdError(str(error)) from error
-
-
-def _make_device(config: RecordConfig) -> Device:
-    if config.device == "scripted":
-        from teleop.scripted import make_scripted_operator
-
-        return make_scripted_operator(config.env, config.seed)
-    from teleop.keyboard import make_keyboard
-
-    if config.device == "keyboard":
-        return make_keyboard(config.bindings)
-    from teleop.calibration import load_centres
-    from teleop.gamepad import GamepadDevice
-
-    return GamepadDevice(config.bindings, keyboard=make_keyboard(), centres=load_centres())
-
-
 def _screen(config: RecordConfig, window: Any, spec: DatasetSpec, arm: ArmEnv, store: DemoStore) -> Any:
     from robot_lfd.mirror import Mirror
     from robot_lfd.screen import Screen
@@ -167,7 +169,7 @@ def _screen(config: RecordConfig, window: Any, spec: DatasetSpec, arm: ArmEnv, s
     }
     mirror = Mirror(recipe)
     earlier = [v for i in store.ids() if (v := store.attributes(i).get("meta", {}).get("verdict"))]
-    return Screen(window, mirror, config.out, config.env, config.cameras, config.size_px, earlier)
+    return Screen(window, mirror, config.out, config.env, earlier)
 
 
 def _views(cameras: tuple[str, ...]) -> list[str]:
@@ -176,7 +178,7 @@ def _views(cameras: tuple[str, ...]) -> list[str]:
     return [*cameras[:1], *hand[:1]]
 
 
-def _rules(config: RecordConfig, arm: ArmEnv, device: Device) -> Rules:
+def _rules(config: RecordConfig, arm: ArmEnv, device: Any) -> Rules:
     realtime = not _unattended(config) if config.realtime is None else config.realtime
     return Rules(
         episodes=config.episodes,
@@ -185,6 +187,7 @@ def _rules(config: RecordConfig, arm: ArmEnv, device: Device) -> Rules:
         unattended=_unattended(config),
         keep_failures=config.keep_failures,
         countdown_s=config.countdown_s,
+        hold_s=config.hold_s,
         meta={"operator": config.operator, "device": device.name},
     )
 
@@ -238,6 +241,8 @@ def _report(config: RecordConfig, session: Session) -> dict[str, Any]:
         "in_dataset": len(session.store),
         "achieved_hz": round(float(np.mean(rates)), 3) if rates else None,
         "late_ticks": late,
+        "verdict_s": round(max(k.verdict_s for k in kept), 3) if kept else None,
+        "in_journal": session.saver.waiting,
     }
     _print_table(config, kept, result)
     return result
@@ -256,6 +261,11 @@ def _print_table(config: RecordConfig, kept: list[Kept], result: dict[str, Any])
         f"{result['episodes']} kept, {result['success']} solved, {result['steps']} steps; "
         f"the dataset has {result['in_dataset']}"
     )
+    if result["in_journal"]:
+        console.print(
+            f"{result['in_journal']} kept but not written yet: the next lfd record into '{config.out}' writes them, "
+            f"or lfd data repair {config.out}", highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if result["discarded_seeds"]:
         again = " ".join(map(str, result["discarded_seeds"]))
         console.print(f"left out: starts {again}; try them again with --seeds {again}", highlight=False)

@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 
 from robot_lfd.demos.episode import Episode
-from robot_lfd.demos.tape import Tape
 from robot_lfd.mirror import Mirror
-from robot_lfd.rollout import Transition
-from robot_lfd.session import Session
+from robot_lfd.session import LATE_SHARE, Session
 from robot_lfd.verdict import Verdict, medians
 from teleop.sounds import Sounds
 from teleop.view import VerdictLine, ViewModel
@@ -23,13 +21,14 @@ from teleop.window import Window
 
 DRAW_SHARE = 0.6  # of a period: slower drawing is done in every second tick, or third, ...
 STRIP_S = 5.0
+PATIENCE_S = 1.5  # for the mirror to catch up, at a keep: the verdict is due within two seconds
+SLOW_SHARE = 0.05  # of the last ticks late: time to say that the machine is too slow
 
 
 class Screen:
     """Shows a session in a window.
 
     Args:
-        cameras, size_px: of the pictures that the dataset stores.
         earlier: verdicts of the dataset's episodes, as JSON.
     """
 
@@ -39,13 +38,9 @@ class Screen:
         mirror: Mirror,
         dataset: Path,
         title: str,
-        cameras: Sequence[str],
-        size_px: int,
         earlier: Sequence[dict[str, Any]],
     ) -> None:
         self.window, self.mirror = window, mirror
-        self._cameras, self._size_px = tuple(cameras), size_px
-        self.filmed = math.nan  # share of the pictures drawn, while they are
         self._dataset, self._title = dataset, title
         self._earlier = list(earlier)
         self._drawn_at, self._draw_s = -math.inf, 0.0
@@ -53,13 +48,13 @@ class Screen:
         self._judged = 0
         self._sounds, self._muted = Sounds(), False
 
-    def began(self, tape: Tape) -> None:
+    def began(self, start: dict[str, Any], actions: Sequence[np.ndarray]) -> None:
         """Starts the mirror anew."""
-        self.mirror.reset(tape.start(), tape.actions())
+        self.mirror.reset(start, actions)
 
-    def stepped(self, step: Transition) -> None:
+    def stepped(self, action: np.ndarray) -> None:
         """Passes the action to the mirror."""
-        self.mirror.step(step.action)
+        self.mirror.step(action)
 
     def cue(self, name: str) -> None:
         """Plays a sound, unless the person has muted it."""
@@ -80,23 +75,9 @@ class Screen:
         return closed
 
     def replays(self, episode: Episode) -> bool | None:
-        """Returns whether the mirror has lived through the same episode, bit for bit."""
-        states = self.mirror.states()
+        """Returns whether the mirror has lived through the same episode, bit for bit; None if it takes too long."""
+        states = self.mirror.states(PATIENCE_S)
         return None if states is None else bool(np.array_equal(states, episode.sim_state))
-
-    def film(self, episode: Episode) -> Episode:
-        """Returns the episode with its pictures, drawn by the mirror from a second life of it: none is ever missing."""
-        if not self._cameras:
-            return episode
-        self.filmed = 0.0
-        try:
-            pictures = self.mirror.film(self._cameras, self._size_px, self._tell_filmed)
-        finally:
-            self.filmed = math.nan
-        return episode.replace(obs={**episode.obs, **{f"images/{c}": p for c, p in pictures.items()}})
-
-    def _tell_filmed(self, share: float) -> None:
-        self.filmed = share
 
     def show(self, session: Session) -> None:
         """Draws, unless the last drawing took so long that this tick must go without: pictures yield, ticks do not."""
@@ -112,10 +93,10 @@ class Screen:
 
     def model(self, session: Session) -> ViewModel:
         """Returns what the window shows of a session."""
-        policy, tape = session.policy, session.tape
+        policy = session.policy
         hz = session.rules.control_hz
         recent = np.array(session.times[-round(STRIP_S * hz) :]).reshape(-1, 2)
-        width = session.obs.get("gripper_width")
+        width = session.seen.get("gripper_width")
         self._judge(session)
         message, kind = self._message(session)
         return ViewModel(
@@ -124,11 +105,12 @@ class Screen:
             dataset=str(self._dataset),
             pictures=self.mirror.pictures,
             picture_hz=self.mirror.picture_hz,
-            seconds=len(tape) / hz,
-            step=len(tape),
+            seconds=session.steps / hz,
+            step=session.steps,
             episode=len(session.kept) + 1,
             episodes=session.rules.episodes,
             kept=len(session.kept),
+            saving=_saving(session),
             success=session.success,
             achieved_hz=_rate(recent),
             control_hz=hz,
@@ -159,10 +141,14 @@ class Screen:
         )
 
     def _message(self, session: Session) -> tuple[str, str]:
-        if not math.isnan(self.filmed):
-            return f"drawing the pictures of the episode: {self.filmed:.0%}", "info"
+        if session.saver.trouble:
+            return f"not written yet: {session.saver.trouble}", "warn"
+        if session.state == "REC" and (slow := _too_slow(session)):
+            return slow, "warn"
         if session.message:
             return session.message, session.message_kind
+        if session.state == "SAVING" and session.saver.waiting:
+            return f"writing the last {session.saver.waiting} to the disk", "info"
         return self.mirror.error, "warn"
 
     def _judge(self, session: Session) -> None:
@@ -191,6 +177,26 @@ class Screen:
         self.window.close()
 
 
+def _saving(session: Session) -> str:
+    """Returns what is being written: "", or how many episodes and how far the present one is."""
+    if not session.saver.waiting:
+        return ""
+    many = f"{session.saver.waiting} " if session.saver.waiting > 1 else ""
+    return f"saving {many}" + ("" if math.isnan(session.saver.share) else f"{session.saver.share:.0%}")
+
+
+def _too_slow(session: Session) -> str:
+    """Returns what to tell of a machine that does not keep the rate, "" where it does."""
+    recent = session.times[-round(STRIP_S * session.rules.control_hz) :]
+    late = sum(actual - due > 0.5 / session.rules.control_hz for due, actual in recent)
+    if late <= max(2, SLOW_SHARE * len(recent)):
+        return ""
+    marked = session.late > LATE_SHARE * len(session.times)
+    return f"this machine is too slow: {late} of the last {len(recent)} ticks late" + (
+        "; the episode is marked" if marked else ""
+    )
+
+
 def does_now(session: Session) -> dict[str, str]:
     """Returns what each function does in the session's state; functions that do nothing now are missing."""
     policy, state = session.policy, session.state
@@ -212,12 +218,15 @@ def does_now(session: Session) -> dict[str, str]:
     }
     marks = {"success": "success", "failure": "failure"}
     later = {**marks, "note": "note", "undo": "take back the last"} if session.kept else {}
+    later |= {"replay": "play the last", "pause": "play the last"} if session.last else {}
+    back = {"replay": "play back"}
     return does | {
         "READY": {"start": "start", "discard": "another start", **later, "quit": "quit"},
         "COUNTDOWN": {"pause": "wait", "discard": "wait"},
         "REC": {**running, **marks, "start": "keep", "pause": "pause", "stop": "pause"},
-        "PAUSED": {**running, **marks, "start": "go on", "pause": "go on"},
-        "ENDED": {**running, **marks, "start": "keep"},
+        "PAUSED": {**running, **marks, **back, "start": "go on", "pause": "go on"},
+        "ENDED": {**running, **marks, **back, "start": "keep", "pause": "play back"},
+        "REPLAY": {"start": "enough", "pause": "hold", "replay": "enough", "quit": "enough"},
     }.get(state, {})
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from robot_lfd.demos.episode import Episode
-from robot_lfd.demos.tape import Tape
-from robot_lfd.rollout import Transition
 
 if TYPE_CHECKING:
     from robot_lfd.session import Session
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 class Stage(Protocol):
     """What surrounds a session: a window with pictures, or a progress bar."""
 
-    def began(self, tape: Tape) -> None:
-        """Told of a new episode, and of one that an undo has cut."""
+    def began(self, start: dict[str, Any], actions: Sequence[np.ndarray]) -> None:
+        """Told of a new episode by the keywords of its reset, and of one that an undo has cut, with what is left."""
         ...
 
-    def stepped(self, step: Transition) -> None:
+    def stepped(self, action: np.ndarray) -> None:
         """Told of each step."""
         ...
 
@@ -45,8 +46,4 @@ class Stage(Protocol):
 
     def replays(self, episode: Episode) -> bool | None:
         """Returns whether an episode re-simulates exactly, None if nobody has tried. Called off the control loop."""
-        ...
-
-    def film(self, episode: Episode) -> Episode:
-        """Returns the episode with the pictures that its dataset asks for. Called off the control loop."""
         ...

@@ -28,6 +28,7 @@ class Event(Enum):
     FAILURE = "failure"
     NOTE = "note"
     RETRY = "retry"  # start again from the same seed
+    REPLAY = "replay"  # show the last episode again
     SPEED_UP = "speed_up"
     SPEED_DOWN = "speed_down"
     FRAME = "frame"  # next driving frame: camera, world, tool

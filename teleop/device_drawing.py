@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from teleop.canvas import BACK, BLACK, DIM, FAINT, LINE, ORANGE, PANEL, SKY, TEXT, Canvas, Colour
 from teleop.device import Control
@@ -58,6 +58,8 @@ def draw_device(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, 
     """Draws the device of `model` into a box of the panel."""
     if model.device == "gamepad":
         _draw_pad(canvas, model, x, y, w, h)
+    elif model.device == "spacemouse":
+        _draw_chips(canvas, model.controls, x, y, w, h, model)
     else:
         _draw_keyboard(canvas, model, x, y, w, h)
 
@@ -106,10 +108,17 @@ def _draw_pad(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h:
         _draw_stick(canvas, name, axes, values, x + w * (0.27 + 0.46 * i), y + radius + 16, radius, model)
     on_sticks = {half for _, axes in sticks[:2] for axis in axes for half in (f"{axis}-", f"{axis}+")}
     chips = [c for c in model.controls if c.input not in on_sticks]
-    columns, top = 4, y + 2 * radius + 40
-    width, height = w / columns, min(27.0, (y + h - top) / max(1, -(-len(chips) // columns)))
+    used = 2 * radius + 40
+    _draw_chips(canvas, chips, x, y + used, w, h - used, model)
+
+
+def _draw_chips(
+    canvas: Canvas, chips: Sequence[Control], x: float, y: float, w: float, h: float, model: ViewModel
+) -> None:
+    columns = 4
+    width, height = w / columns, min(27.0, h / max(1, -(-len(chips) // columns)))
     for i, control in enumerate(chips):
-        _draw_chip(canvas, control, x + (i % columns) * width, top + (i // columns) * height, width, height, model)
+        _draw_chip(canvas, control, x + (i % columns) * width, y + (i // columns) * height, width, height, model)
 
 
 def _sticks(values: Mapping[str, Control]) -> list[tuple[str, tuple[str, str]]]:

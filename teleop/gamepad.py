@@ -14,7 +14,7 @@ import pygame
 from teleop.bindings import Bindings, load_table, make_bindings
 from teleop.device import Command, Control, TeleopError
 from teleop.keyboard import KeyboardDevice
-from teleop.sticks import Curve, half_axes
+from teleop.sticks import half_axes, make_curve
 
 os.environ.setdefault("SDL_JOYSTICK_ALLOW_BACKGROUND_EVENTS", "1")  # a pad in the hand needs no focus
 from pygame._sdl2 import controller as sdl_controller
@@ -248,20 +248,6 @@ def plugged_pads() -> list[int]:
 def open_pad(index: int) -> Pad:
     """Returns a pad, mapped where SDL knows it."""
     return MappedPad(index) if sdl_controller.is_controller(index) else GenericPad(index)
-
-
-def make_curve(table: Mapping[str, Any], source: str) -> Curve:
-    """Returns the curve of a bindings table.
-
-    Raises:
-        TeleopError: a number is missing its range.
-    """
-    limits = {"deadzone": 0.9, "expo": 1.0, "trigger_deadzone": 0.9}
-    for name, limit in limits.items():
-        value = table.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= limit:
-            raise TeleopError(f"{source}: {name} is {value!r}, expected a number from 0 to {limit}")
-    return Curve(**{name: float(table[name]) for name in limits})
 
 
 def _pad_bindings(table: Mapping[str, Any], source: str, pad: Pad) -> Bindings:

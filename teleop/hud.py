@@ -48,6 +48,7 @@ PROMPT_ORDER = (
     "pause",
     "success",
     "failure",
+    "replay",
     "retry",
     "grip",
     "note",
@@ -57,7 +58,8 @@ PROMPT_ORDER = (
 HELP = (
     ("Driving", ("forward", "back", "left", "right", "up", "down", "roll_left", "roll_right", "pitch_up", "pitch_down",
                  "turn_left", "turn_right", "close", "open", "grip", "slow", "clutch")),
-    ("Session", ("start", "keep", "discard", "undo", "pause", "success", "failure", "retry", "note", "quit")),
+    ("Session", ("start", "keep", "discard", "undo", "pause", "success", "failure", "retry", "replay", "note",
+                 "quit")),
     ("View and speed", ("speed_up", "speed_down", "frame", "lock_x", "lock_y", "lock_z", "lock_rotation", "mute",
                         "help")),
 )  # fmt: skip
@@ -68,8 +70,9 @@ EXPLAINED = {
     "grip": "close / open the gripper", "slow": "a quarter of the speed, while held", "clutch": "no motion, while held",
     "start": "start, go on, keep", "keep": "keep the episode", "discard": "throw the episode away",
     "undo": "go back 2 s, exactly", "pause": "pause, go on", "success": "mark as success", "failure": "mark as failure",
-    "retry": "same start again", "note": "write a note", "quit": "end the session", "speed_up": "faster",
-    "speed_down": "slower", "frame": "driving frame: camera, world, tool", "lock_x": "lock x", "lock_y": "lock y",
+    "retry": "same start again", "replay": "play the last episode back", "note": "write a note",
+    "quit": "end the session", "speed_up": "faster", "speed_down": "slower",
+    "frame": "driving frame: camera, world, tool", "lock_x": "lock x", "lock_y": "lock y",
     "lock_z": "lock z", "lock_rotation": "lock rotation", "help": "this page", "mute": "sounds on / off",
 }  # fmt: skip
 
@@ -101,7 +104,8 @@ def _draw_bar(canvas: Canvas, model: ViewModel, w: float) -> None:
     canvas.text(clock(model.seconds), 190, middle, 28, TEXT, bold=True)
     canvas.text(f"step {model.step}", 306, middle, 15, DIM)
     canvas.text(f"episode {model.episode} of {model.episodes}", 392, middle - 10, 15, TEXT, bold=True, width=190)
-    canvas.text(f"{model.kept} kept", 392, middle + 11, 13, DIM)
+    kept = canvas.text(f"{model.kept} kept", 392, middle + 11, 13, DIM)
+    canvas.text(model.saving, 392 + kept + 10, middle + 11, 13, GREEN, width=150 - kept)
     _draw_lamp(canvas, model.success, 560, middle)
     right = w - GAP
     canvas.text(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from teleop.device import TeleopError
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,20 @@ class Curve:
     def trigger(self, value: float) -> float:
         """Returns a trigger's 0..1 beyond its deadzone."""
         return min(max((value - self.trigger_deadzone) / (1.0 - self.trigger_deadzone), 0.0), 1.0)
+
+
+def make_curve(table: Mapping[str, Any], source: str) -> Curve:
+    """Returns the curve of a bindings table.
+
+    Raises:
+        TeleopError: a number is missing its range.
+    """
+    limits = {"deadzone": 0.9, "expo": 1.0, "trigger_deadzone": 0.9}
+    for name, limit in limits.items():
+        value = table.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value <= limit:
+            raise TeleopError(f"{source}: {name} is {value!r}, expected a number from 0 to {limit}")
+    return Curve(**{name: float(table[name]) for name in limits})
 
 
 def half_axes(raw: Mapping[str, float], sticks: Sequence[tuple[str, str]], curve: Curve) -> dict[str, float]:

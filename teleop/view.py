@@ -33,6 +33,7 @@ class ViewModel:
     Attributes:
         state: one of STATES. pictures: (H, W, 3) uint8 RGB by camera name; the first is the main view, the second
             the inset. seconds, step: of the running episode. jitter_ms: how late each tick of the last seconds began.
+        saving: what is being written just now, "" for nothing.
         controls: every bound key or button with its value. does: function -> what it does right now; "" or missing:
             nothing. level: speed level from 0. disk_gb: free space, GB (10^9 bytes).
         message: one line for the operator; message_kind: "info", "good", "warn".
@@ -48,6 +49,7 @@ class ViewModel:
     episode: int = 1
     episodes: int = 1
     kept: int = 0
+    saving: str = ""
     success: bool = False
     achieved_hz: float = float("nan")
     control_hz: float = 20.0

@@ -6,6 +6,7 @@ every second, so that a power cut costs at most a second. A lock on the file tel
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import threading
@@ -46,6 +47,7 @@ class Journal:
         self.path, self.session, self.attempt = path, session, 0
         self._keep_model, self._clock = keep_model, clock
         self._open_attempt = False
+        self._saving: set[int] = set()
         self._start = 0.0
         self._failed: OSError | None = None
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -74,18 +76,44 @@ class Journal:
         values = np.asarray(action).tolist()  # a float32 is exact as a Python float and in its decimal text
         self._write({"step": values, "t": round(self._clock() - self._start, 6)})
 
-    def end(self) -> None:
-        """Notes that the attempt is over: call it when the episode is committed, or was discarded on purpose."""
+    def keep(self, episode_id: str, what: dict[str, Any]) -> int:
+        """Notes that the person keeps the attempt, which is still to be written; durable when it returns.
+
+        Args:
+            episode_id: the name that the episode will have.
+            what: all that a re-simulation cannot know of it (`Attempt.kept`).
+
+        Returns:
+            the number of the attempt, for `end` once the episode is committed.
+        """
+        self._write({"keep": {"number": self.attempt, "id": episode_id, **what}})
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise LfdError(f"the action journal cannot be written: {error.strerror}; episodes kept are safe") from error
+        self._saving.add(self.attempt)
         self._open_attempt = False
-        self._write({"end": self.attempt})
+        return self.attempt
+
+    def end(self, number: int | None = None) -> None:
+        """Notes that an attempt is over: its episode is committed, or was discarded on purpose.
+
+        Args:
+            number: of an attempt that was kept; without it, the attempt in progress.
+        """
+        if number is None:
+            self._open_attempt = False
+        else:
+            self._saving.discard(number)
+        self._write({"end": self.attempt if number is None else number})
 
     def close(self) -> None:
-        """Ends the session. The file goes, unless an attempt is still open and may be wanted again."""
+        """Ends the session. The file goes, unless it holds an attempt that may be wanted again."""
         if self._closing.is_set():
             return
         self._closing.set()
         self._thread.join()
-        if not self._open_attempt:
+        if not self._open_attempt and not self._saving:
             self.path.unlink(missing_ok=True)
         os.close(self._fd)
 
@@ -116,7 +144,12 @@ class Journal:
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt that was neither committed nor discarded: all it takes to build its episode again."""
+    """An attempt that was neither committed nor discarded: all it takes to build its episode again.
+
+    Attributes:
+        kept: None while it was in progress; else the person had kept it, and this is what was said of it: `id`,
+            `success`, `terminated`, `truncated`, `time` (T, 2) and `meta`.
+    """
 
     reference: str
     model: str  # hash of the model text, "" for none
@@ -125,6 +158,7 @@ class Attempt:
     actions: list[Any] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] | None = None
 
 
 def is_running(path: Path) -> bool:
@@ -139,24 +173,42 @@ def open_attempt(path: Path) -> Attempt | None:
     Raises:
         LfdError: a line before the last one is damaged; what stands behind it cannot be trusted.
     """
+    return next((a for a in lost_attempts(path) if a.kept is None), None)
+
+
+def lost_attempts(path: Path) -> list[Attempt]:
+    """Returns the attempts that were kept and not written yet, oldest first, then the one in progress.
+
+    Raises:
+        LfdError: a line before the last one is damaged; what stands behind it cannot be trusted.
+    """
     log = read_log(path)
     if log.damaged:
         raise LfdError(f"journal '{path.name}' is damaged in line {log.damaged[0]}; it cannot be played again")
-    attempt: Attempt | None = None
-    session, meta = "", {}
     try:
-        for entry in log.entries:
-            if "session" in entry:
-                session, meta = entry["session"], entry["meta"]
-            elif "begin" in entry:
-                start = entry["begin"]
-                state = np.array(start["sim_state"], np.float64)
-                attempt = Attempt(f"{session}/{start['number']}", start["model"], state, start["seed"], meta=meta)
-            elif "step" in entry and attempt is not None:
-                attempt.actions.append(entry["step"])
-                attempt.seconds.append(float(entry["t"]))
-            elif "end" in entry:
-                attempt = None
+        return _replayed(log.entries)
     except (KeyError, TypeError, ValueError) as error:
         raise LfdError(f"journal '{path.name}' is not one of ours: {error!r}") from error
-    return attempt if attempt is not None and attempt.actions else None
+
+
+def _replayed(entries: list[dict[str, Any]]) -> list[Attempt]:
+    number, attempt = 0, None
+    kept: dict[int, Attempt] = {}
+    session, meta = "", {}
+    for entry in entries:
+        if "session" in entry:
+            session, meta = entry["session"], entry["meta"]
+        elif "begin" in entry:
+            start = entry["begin"]
+            number, state = start["number"], np.array(start["sim_state"], np.float64)
+            attempt = Attempt(f"{session}/{number}", start["model"], state, start["seed"], meta=meta)
+        elif "step" in entry and attempt is not None:
+            attempt.actions.append(entry["step"])
+            attempt.seconds.append(float(entry["t"]))
+        elif "keep" in entry and attempt is not None:
+            kept[number] = dataclasses.replace(attempt, kept=entry["keep"])
+            attempt = None
+        elif "end" in entry and kept.pop(entry["end"], None) is None:
+            attempt = None
+    running = [attempt] if attempt is not None and attempt.actions else []
+    return [*kept.values(), *running]

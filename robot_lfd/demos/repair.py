@@ -13,7 +13,7 @@ import gymnasium as gym
 
 from robot_lfd.demos.cache import clear_unfinished
 from robot_lfd.demos.folder import Folder
-from robot_lfd.demos.journal import Attempt, open_attempt
+from robot_lfd.demos.journal import Attempt, lost_attempts
 from robot_lfd.demos.labels import mend_tail
 from robot_lfd.demos.layout import EPISODES, check_seal, read_attributes, read_file
 from robot_lfd.demos.resimulate import rebuild
@@ -125,10 +125,10 @@ def _rebuild_journals(store: DemoStore, done: Repair, tick: Callable[[], None]) 
                 if not ours:
                     continue
                 try:
-                    attempt = open_attempt(path)
-                    if attempt is not None and not _is_committed(store, attempt):
-                        env = env or store.spec.make_env()
-                        done.rebuilt.append(_rebuild(store, env, attempt))
+                    for attempt in lost_attempts(path):
+                        if not _is_committed(store, attempt):
+                            env = env or store.spec.make_env()
+                            done.rebuilt.append(_rebuild(store, env, attempt))
                 except LfdError as error:
                     done.failed.append(f"{path.name}: {error}")
                     continue
@@ -140,9 +140,53 @@ def _rebuild_journals(store: DemoStore, done: Repair, tick: Callable[[], None]) 
             env.close()
 
 
+def finish_kept(store: DemoStore, *, tick: Callable[[Attempt], None] = lambda attempt: None) -> list[str]:
+    """Writes the episodes that dead sessions had kept and not written yet; returns their ids.
+
+    A damaged journal, and an attempt that was in progress, are left alone.
+
+    Args:
+        tick: called before each one.
+
+    Raises:
+        LfdError: one cannot be written; its journal stays.
+    """
+    ids: list[str] = []
+    for path in sorted((store.path / JOURNAL).glob("*.jsonl")):
+        with held(path, wait=False) as ours, suppress(OSError):
+            attempts = _readable(path) if ours else []
+            kept = [a for a in attempts if a.kept is not None and not _is_committed(store, a)]
+            ids += _rebuild_all(store, kept, tick)
+            if attempts and all(a.kept is not None for a in attempts):
+                path.unlink(missing_ok=True)
+    return ids
+
+
+def _readable(path: Path) -> list[Attempt]:
+    try:
+        return lost_attempts(path)
+    except LfdError:
+        return []
+
+
+def _rebuild_all(store: DemoStore, attempts: list[Attempt], tick: Callable[[Attempt], None]) -> list[str]:
+    if not attempts:
+        return []
+    env = store.spec.make_env()
+    ids: list[str] = []
+    try:
+        for attempt in attempts:
+            tick(attempt)
+            ids.append(str(_rebuild(store, env, attempt)["id"]))
+    finally:
+        env.close()
+    return ids
+
+
 def _rebuild(store: DemoStore, env: gym.Env, attempt: Attempt) -> dict[str, object]:
     episode = rebuild(env, store.spec, attempt, store.model(attempt.model))
-    episode_id = store.append(episode, journal=attempt.reference)
+    wanted = attempt.kept["id"] if attempt.kept is not None else None
+    episode_id = store.append(episode, episode_id=wanted, journal=attempt.reference)
     exact = episode.meta["rebuilt"]["exact_start"]
     return {"id": episode_id, "steps": len(episode), "success": episode.success, "exact_start": exact}
 

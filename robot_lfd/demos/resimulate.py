@@ -71,6 +71,8 @@ def comes_again(episode: Episode) -> bool:
 def rebuild(env: gym.Env, spec: DatasetSpec, attempt: Attempt, model: str) -> Episode:
     """Returns the episode of an interrupted attempt. Its times are those of the journal.
 
+    One that the person had kept comes back as it was kept.
+
     Raises:
         LfdError: an action is none that the environment takes.
     """
@@ -87,7 +89,15 @@ def rebuild(env: gym.Env, spec: DatasetSpec, attempt: Attempt, model: str) -> Ep
     exact = tape.start()["options"]["sim_state"].tobytes() == attempt.sim_state.tobytes()
     meta = {**attempt.meta, "rebuilt": {"from": attempt.reference, "exact_start": exact}}
     episode = tape.episode(time=times, meta=meta)
+    if attempt.kept is not None:
+        return _as_kept(episode, attempt.kept)
     return episode if episode.terminated else episode.replace(truncated=True)  # the crash cut it
+
+
+def _as_kept(episode: Episode, kept: dict[str, Any]) -> Episode:
+    flags = {name: bool(kept[name]) for name in ("success", "terminated", "truncated")}
+    meta = {**episode.meta, **kept["meta"]}
+    return episode.replace(time=np.array(kept["time"], np.float64), meta=meta, **flags)
 
 
 def first_difference(recorded: Episode, again: Episode) -> Difference | None:

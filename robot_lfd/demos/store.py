@@ -54,6 +54,7 @@ class DemoStore:
         self._last_time = datetime.min.replace(tzinfo=timezone.utc)
         self._id_lock = threading.Lock()
         self._journal: Journal | None = None
+        self._promised: set[str] = set()
 
     @staticmethod
     def create(path: Path | str, spec: DatasetSpec) -> DemoStore:
@@ -200,7 +201,7 @@ class DemoStore:
         if episode_id in self:
             raise LfdError(f"demo '{episode_id}' is already in '{self.path}'")
         if self._journal is not None and (reference := self._journal.reference):
-            extra["journal"] = reference
+            extra.setdefault("journal", reference)
         staged = self.path / STAGING / episode_id
         try:
             extra["model"] = self.keep_model(episode.model)
@@ -252,9 +253,11 @@ class DemoStore:
         Args:
             success: a person's verdict. split: "train", "valid", ... trim: keep steps start..stop-1 alone.
         """
-        length = self.attributes(episode_id)["length"]
-        if trim is not None and not 0 <= trim[0] < trim[1] <= length:
-            raise LfdError(f"trim {trim[0]}:{trim[1]} lies outside demo {episode_id}'s 0:{length}")
+        self._require(episode_id)
+        if trim is not None:
+            length = self.attributes(episode_id)["length"]
+            if not 0 <= trim[0] < trim[1] <= length:
+                raise LfdError(f"trim {trim[0]}:{trim[1]} lies outside demo {episode_id}'s 0:{length}")
         said = {"success": success, "note": note, "tags": tags, "split": split, "trim": trim}
         self._add_label(episode_id, **{k: v for k, v in said.items() if v is not None})
 
@@ -283,8 +286,14 @@ class DemoStore:
             raise LfdError(f"no journal can be written in '{self.path}': {_reason(error)}") from error
         return self._journal
 
+    def promise_id(self) -> str:
+        """Returns the name of an episode that is going to be appended; it can be labelled before it is there."""
+        episode_id = self._new_id()
+        self._promised.add(episode_id)
+        return episode_id
+
     def _require(self, episode_id: str) -> None:
-        if episode_id not in self:
+        if episode_id not in self and episode_id not in self._promised:
             raise LfdError(f"no demo '{episode_id}' in '{self.path}'; see: lfd data info {self.path}")
 
     def require_local(self) -> None:

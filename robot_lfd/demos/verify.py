@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from robot_lfd.demos.episode import Episode
-from robot_lfd.demos.journal import is_running, open_attempt
+from robot_lfd.demos.journal import is_running, lost_attempts
 from robot_lfd.demos.layout import EPISODES, array_checksum, check_seal, read_file
 from robot_lfd.demos.lines import read_log
 from robot_lfd.demos.resimulate import comes_again, first_difference, play_again
@@ -110,13 +110,14 @@ def _verify_journals(store: DemoStore, findings: Findings) -> None:
             findings.notes.append(f"session {path.stem} is recording right now")
             continue
         try:
-            attempt = open_attempt(path)
+            attempts = lost_attempts(path)
         except LfdError as error:
             findings.add(f"{JOURNAL}/{path.name}", str(error))
             continue
-        if attempt is not None:
+        for attempt in attempts:
             steps = len(attempt.actions)
-            findings.notes.append(f"session {path.stem} was interrupted after {steps} steps; see: lfd data repair")
+            what = "was interrupted after" if attempt.kept is None else "kept, and did not get to write,"
+            findings.notes.append(f"session {path.stem} {what} {steps} steps; see: lfd data repair")
 
 
 def _verify_episode(store: DemoStore, episode_id: str, findings: Findings, env: gym.Env | None) -> None:
