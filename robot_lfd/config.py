@@ -394,7 +394,7 @@ class DataExportConfig:
     """Dataset folder."""
     out: Path
     """New file or folder."""
-    format: Literal["robomimic", "diffusion_policy", "minari", "lerobot"] = "robomimic"
+    format: Literal["robomimic", "robosuite", "diffusion_policy", "minari", "lerobot"] = "robomimic"
     """Format to write."""
     video: Literal["no", "h264", "av1"] = "no"
     """lerobot: pictures as video, which is far smaller and loses a little; the report says how much."""

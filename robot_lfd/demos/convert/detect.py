@@ -12,8 +12,8 @@ from robot_lfd.demos.convert.hdf5 import reading
 from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.errors import LfdError
 
-HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-KNOWN = "robosuite or robomimic HDF5, a diffusion_policy ReplayBuffer, a Minari dataset or a LeRobotDataset v3"
+HDF5_MAGIC, ZIP_MAGIC = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
+KNOWN = "robosuite or robomimic HDF5, a diffusion_policy ReplayBuffer, Minari, LeRobotDataset v3, trajectories as .npz"
 
 
 def detect_format(source: Path) -> str:
@@ -22,6 +22,8 @@ def detect_format(source: Path) -> str:
         return _folder_format(source)
     with source.open("rb") as file:
         magic = file.read(8)
+    if magic.startswith(ZIP_MAGIC) and source.suffix == ".npz":
+        return "trajectories"
     if magic != HDF5_MAGIC:
         raise LfdError(f"'{source}' is no file that can be imported: it begins with {magic[:4]!r}, expected {KNOWN}")
     with reading(source) as file:
@@ -64,6 +66,10 @@ def importer(name: str) -> Callable[[Path, Path, ImportOptions], dict[str, Any]]
         from robot_lfd.demos.convert.minari_hdf5 import import_minari
 
         return import_minari
+    if name == "trajectories":
+        from robot_lfd.demos.convert.trajectories_npz import import_trajectories
+
+        return import_trajectories
     from robot_lfd.demos.convert.diffusion_policy_zarr import import_diffusion_policy
 
     return import_diffusion_policy
@@ -75,6 +81,10 @@ def exporter(name: str) -> Callable[..., dict[str, Any]]:
         from robot_lfd.demos.convert.robomimic_export import export_robomimic_hdf5
 
         return export_robomimic_hdf5
+    if name == "robosuite":
+        from robot_lfd.demos.convert.robosuite_export import export_robosuite_hdf5
+
+        return export_robosuite_hdf5
     if name == "lerobot":
         from robot_lfd.demos.convert.lerobot_export import export_lerobot
 

@@ -11,7 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
+from robot_lfd.demos.convert.detect import detect_format
 from robot_lfd.demos.convert.options import ImportOptions
+from robot_lfd.demos.convert.robosuite_export import export_robosuite_hdf5
 from robot_lfd.demos.convert.robosuite_hdf5 import import_robosuite_hdf5
 from robot_lfd.demos.convert.robosuite_settings import world_of
 from robot_lfd.demos.resimulate import first_difference
@@ -19,6 +21,7 @@ from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.replay import replay_env, replay_episode
+from tests.robot_lfd.demos.conftest import made_up_episode, made_up_spec
 
 HUMAN = Path(os.environ.get("LFD_DATA", "../shared/data")) / "robosuite" / "lift_human_fast.hdf5"
 CONTROLLER = {
@@ -105,6 +108,53 @@ def size_of(model: str) -> str:
     geom = re.search(r'<geom [^>]*name="cube_g0"[^>]*>', model)
     assert geom is not None
     return geom[0].split(' size="')[1].split('"')[0]
+
+
+def test_export_and_import_give_the_same_numbers(tmp_path, recordings):
+    import_robosuite_hdf5(write(tmp_path / "raw.hdf5", recordings), tmp_path / "d")
+    store = DemoStore.open(tmp_path / "d")
+    assert export_robosuite_hdf5(store, store.ids(), tmp_path / "out.hdf5") == {"demos": 2, "steps": 11}
+    assert detect_format(tmp_path / "out.hdf5") == "robosuite"
+    import_robosuite_hdf5(tmp_path / "out.hdf5", tmp_path / "again")
+    again = DemoStore.open(tmp_path / "again")
+    assert store.spec.difference(again.spec) == "" and len(again) == 2
+    for mine, theirs in zip(store.ids(), again.ids(), strict=True):
+        before, after = store[mine], again[theirs]
+        assert before.success == after.success and before.model == after.model
+        for name, array in before.arrays().items():
+            assert array.tobytes() == after.arrays()[name].tobytes(), name
+
+
+def test_robosuite_itself_plays_what_we_export(tmp_path, recordings):
+    import robosuite
+
+    import_robosuite_hdf5(write(tmp_path / "raw.hdf5", recordings), tmp_path / "d")
+    store = DemoStore.open(tmp_path / "d")
+    export_robosuite_hdf5(store, store.ids(), tmp_path / "out.hdf5")
+    with h5py.File(tmp_path / "out.hdf5") as file:
+        info, demo = json.loads(file["data"].attrs["env_info"]), file["data/demo_1"]
+        model, states, actions = demo.attrs["model_file"], demo["states"][()], demo["actions"][()]
+    env = robosuite.make(**info, has_renderer=False, has_offscreen_renderer=False, use_camera_obs=False)
+    env.reset()
+    env.reset_from_xml_string(env.edit_model_xml(model))  # as robosuite's playback script does
+    env.sim.reset()
+    env.sim.set_state_from_flattened(states[0])
+    env.sim.forward()
+    np.testing.assert_array_equal(env.sim.get_state().flatten(), states[0])
+    for action in actions:
+        env.step(action)
+    cube = slice(CUBE_QPOS, CUBE_QPOS + 3)
+    last = store[store.ids()[0]].sim_state[-1]
+    np.testing.assert_allclose(env.sim.get_state().flatten()[cube], last[cube], atol=0.02)
+    env.close()
+
+
+def test_demos_of_another_simulator_have_no_place_in_robosuites_format(tmp_path):
+    store = DemoStore.create(tmp_path / "d", made_up_spec())
+    store.append(made_up_episode())
+    with pytest.raises(LfdError, match="expected an environment of robosuite"):
+        export_robosuite_hdf5(store, store.ids(), tmp_path / "out.hdf5")
+    assert not (tmp_path / "out.hdf5").exists()
 
 
 @pytest.mark.parametrize(
