@@ -1,0 +1,111 @@
+"""The paper's tables: IQ-Learn beside behaviour cloning from expert trajectories of Gymnasium's own tasks.
+
+Offline with 1 to 15 trajectories (CartPole, Acrobot, LunarLander) or online from one (Hopper, HalfCheetah). A seed
+chooses which trajectories, the networks' first weights and all sampling. Reported: the final checkpoint's mean return
+over fresh episodes, as a share of the expert's mean return. An interrupted benchmark goes on where it stopped.
+
+    python benchmarks/paper_tables.py --data ../shared/data/gymnasium --task CartPole-v1 --work W --out F.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot_lfd.config import EvalConfig, TrainConfig
+from robot_lfd.demos.convert.trajectories_npz import import_trajectories
+from robot_lfd.demos.spec import software_versions
+from robot_lfd.evaluate import run as evaluate
+from robot_lfd.train.trainer import run as train
+
+EXPERT_RETURN = {"Hopper-v5": None, "HalfCheetah-v4": 4206.0}  # where the file holds no rewards: of its source
+ROWS: dict[str, dict[str, Any]] = {
+    "bc": {"algo": "bc"},
+    "iq-offline": {"algo": "iq", "mode": "offline"},
+    "iq": {"algo": "iq"},
+    "sqil": {"algo": "sqil"},
+}
+
+
+def subset(source: Path, count: int, seed: int, out: Path) -> Path:
+    """Returns a dataset of `count` trajectories of the file, drawn by `seed`."""
+    with np.load(source, allow_pickle=False) as file:
+        whole = {k: file[k] for k in file.files}
+    lengths = whole["lengths"]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(lengths))[:count])
+    ends = np.cumsum(lengths)
+    steps = np.concatenate([np.arange(ends[i] - lengths[i], ends[i]) for i in chosen])
+    rows = np.concatenate([np.arange(ends[i] - lengths[i] + i, ends[i] + i + 1) for i in chosen])
+    kept = {"obs": whole["obs"][rows], "actions": whole["actions"][steps], "lengths": lengths[chosen]}
+    kept |= {"terminated": whole["terminated"][chosen], "env_id": whole["env_id"]}
+    if whole["rewards"].size:
+        kept["rewards"] = whole["rewards"][steps]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out.with_suffix(".npz"), **kept)
+    import_trajectories(out.with_suffix(".npz"), out)
+    return out
+
+
+def measure(row: str, count: int, seed: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Trains and evaluates one policy; returns what is reported of it."""
+    run = args.work / f"{args.task}-{row}-{count}-{seed}"
+    result = run / "benchmark.json"
+    if result.exists():
+        return json.loads(result.read_text())
+    demos = args.work / "demos" / f"{args.task}-{count}-{seed}"
+    if not demos.exists():
+        subset(args.data / f"{args.task}.npz", count, seed, demos)
+    settings = {**ROWS[row], **({} if row == "bc" else args.options)}
+    if args.steps and row != "bc":
+        settings["steps"] = args.steps
+    trained = train(TrainConfig(demos=(demos,), out=run, seed=seed, resume=run.exists(), **settings))
+    found = evaluate(EvalConfig(run=run, episodes=args.episodes))
+    kept = {k: found[k] for k in ("return_mean", "return_median", "length_mean", "step", "episodes")}
+    report = {"row": row, "trajectories": count, "seed": seed, **kept, "train_seconds": trained["seconds"]}
+    result.write_text(json.dumps(report) + "\n")
+    return report
+
+
+def main() -> None:
+    """Runs all rows, counts and seeds of one task."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("LFD_DATA", "../shared/data")) / "gymnasium")
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=["bc", "iq-offline"])
+    parser.add_argument("--trajectories", type=int, nargs="+", default=[1, 3, 7, 10, 15])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--options", type=json.loads, default={}, help="JSON of further lfd train settings")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    rows = []
+    for count in args.trajectories:
+        for seed in args.seeds:
+            for row in args.rows:
+                rows.append(measure(row, count, seed, args))
+                print(json.dumps(rows[-1]), flush=True)
+                document = {
+                    "benchmark": "paper_tables", "task": args.task, "expert_return": expert_return(args),
+                    "options": args.options, "commit": commit, "versions": software_versions(), "rows": rows,
+                }  # fmt: skip
+                if args.out:
+                    args.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def expert_return(args: argparse.Namespace) -> float | None:
+    """Returns the file's mean return, or its source's where the file holds none."""
+    with np.load(args.data / f"{args.task}.npz", allow_pickle=False) as file:
+        return float(file["returns"].mean()) if "returns" in file.files else EXPERT_RETURN.get(args.task)
+
+
+if __name__ == "__main__":
+    main()
