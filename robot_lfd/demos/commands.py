@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from robot_lfd.config import (
     DataCopyConfig,
@@ -18,6 +17,7 @@ from robot_lfd.config import (
     DataRepairConfig,
     DataVerifyConfig,
 )
+from robot_lfd.demos.describe import print_info
 from robot_lfd.demos.edit import copy_episode
 from robot_lfd.demos.remote import RemoteFolder, upload, url_of
 from robot_lfd.demos.repair import repair as repair_store
@@ -27,8 +27,6 @@ from robot_lfd.demos.stats import dataset_stats, episode_stats
 from robot_lfd.demos.store import DemoStore, EpisodeInfo
 from robot_lfd.demos.verify import verify as verify_store
 from robot_lfd.errors import LfdError
-
-SHOWN = 30  # episodes in a table; --json has them all
 
 
 def info(config: DataInfoConfig) -> dict[str, Any]:
@@ -54,7 +52,7 @@ def info(config: DataInfoConfig) -> dict[str, Any]:
         "features": features,
         "demos": [{k: v for k, v in asdict(i).items() if k != "attributes"} for i in infos],
     }
-    _print_info(result)
+    print_info(result)
     return result
 
 
@@ -71,48 +69,6 @@ def _healthy(store: DemoStore, ids: list[str]) -> tuple[list[EpisodeInfo], list[
 
 def _size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-
-
-def _print_info(result: dict[str, Any]) -> None:
-    console = Console()
-    console.print(f"[bold]{escape(result['dataset'])}[/]  {escape(result['env'])}  {result['control_hz']:g} Hz")
-    rate = "" if result["success_rate"] is None else f" ({result['success_rate']:.0%})"
-    deleted = f", {result['deleted']} deleted" if result["deleted"] else ""
-    console.print(
-        f"{result['episodes']} demos{deleted}, {result['successes']} solved{rate}, {result['steps']:,} steps, "
-        f"{result['duration_s'] / 60:.1f} min, {result['size_bytes'] / 1e6:.1f} MB"
-    )
-    if result["damaged"]:
-        names = ", ".join(result["damaged"][:5])
-        console.print(f"[red]{len(result['damaged'])} damaged: {names}; see: lfd data verify[/]")
-    columns = ("steps", "seconds", "solved", "operator", "device", "split", "tags", "note")
-    demos = Table(Column("demo", no_wrap=True), *columns)
-    for demo in result["demos"][:SHOWN]:
-        cells = [demo["id"], str(demo["length"]), f"{demo['length'] / result['control_hz']:.1f}"]
-        cells += ["yes" if demo["success"] else "no", demo["operator"], demo["device"], demo["split"]]
-        demos.add_row(*map(escape, [*cells, " ".join(demo["tags"]), demo["note"]]))
-    console.print(demos)
-    if len(result["demos"]) > SHOWN:
-        console.print(f"... and {len(result['demos']) - SHOWN} more; --json lists them all")
-    _print_features(console, result["features"])
-
-
-def _print_features(console: Console, features: dict[str, Any]) -> None:
-    table = Table(Column("array", no_wrap=True), "shape", "type", "unit", "min", "mean", "max", "std")
-    for path, feature in features.items():
-        stats = feature.get("stats", {})
-        unit = feature.get("unit", "")
-        cells = [path, str(feature["shape"]), feature["dtype"], unit if isinstance(unit, str) else " ".join(unit)]
-        table.add_row(*map(escape, [*cells, *(_short(stats.get(k)) for k in ("min", "mean", "max", "std"))]))
-    console.print(table)
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, list):
-        return f"{value:.3g}"
-    return " ".join(_short(v) for v in value[:4]) + (" ..." if len(value) > 4 else "")
 
 
 def verify(config: DataVerifyConfig) -> dict[str, Any]:

@@ -66,6 +66,32 @@ def episode_stats(infos: Sequence[EpisodeInfo], control_hz: float) -> dict[str, 
         "devices": _counts(i.device for i in infos),
         "tags": _counts(t for i in infos for t in i.tags),
         "splits": _counts(i.split for i in infos),
+        "groups": _groups(infos, control_hz),
+    }
+
+
+def _groups(infos: Sequence[EpisodeInfo], control_hz: float) -> list[dict[str, Any]]:
+    """Returns success and duration of all episodes, and of each operator, device, split and tag."""
+    groups: dict[tuple[str, str], list[EpisodeInfo]] = {("all", ""): list(infos)} if infos else {}
+    for by in ("operator", "device", "split", "tag"):
+        for info in infos:
+            for name in info.tags if by == "tag" else (getattr(info, by),):
+                if name:
+                    groups.setdefault((by, name), []).append(info)
+    return [_group(by, name, members, control_hz) for (by, name), members in groups.items()]
+
+
+def _group(by: str, name: str, infos: list[EpisodeInfo], control_hz: float) -> dict[str, Any]:
+    lengths = np.array([i.length for i in infos])
+    seconds = {k: v / control_hz for k, v in (_spread(lengths) or {}).items()}
+    solved = sum(i.success for i in infos)
+    return {
+        "by": by,
+        "name": name,
+        "episodes": len(infos),
+        "successes": solved,
+        "steps": int(lengths.sum()),
+        "seconds": seconds,
     }
 
 

@@ -141,6 +141,25 @@ def test_info_tells_what_a_dataset_holds(filled: DemoStore, capsys):
     assert report["features"]["images/front"]["stats"]["max"] == [255, 255, 255]
 
 
+def test_info_shows_success_duration_and_every_number_in_eighty_columns(filled: DemoStore, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    filled.label(filled.ids()[0], tags=("hard",), note="slipped", success=False)
+    groups = {(g["by"], g["name"]): g for g in lfd(capsys, "info", filled.path)["groups"]}
+    assert (groups["all", ""]["successes"], groups["tag", "hard"]["successes"]) == (2, 0)
+    assert groups["operator", "ada"]["seconds"] == {"min": 0.2, "median": 0.325, "mean": 0.325, "max": 0.45}
+    assert call(["data", "info", str(filled.path)]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines()[1:])) <= 80 and "…" not in shown
+    for words in ("slipped", "tag hard", "99 %", "images/front uint8 8x8x3", "  green"):
+        assert words in shown
+    eef_pos = np.concatenate([filled[i].obs["eef_pos"] for i in filled])
+    line = shown.splitlines()[shown.splitlines().index("obs/eef_pos float32 3") + 2]
+    assert [float(x) for x in line.split()[1:]] == pytest.approx(
+        [*(f(eef_pos[:, 1]) for f in (np.min, lambda x: np.quantile(x, 0.01), np.median)),
+         *(f(eef_pos[:, 1]) for f in (lambda x: np.quantile(x, 0.99), np.max, np.mean, np.std))], rel=0.06, abs=1e-3
+    )  # fmt: skip
+
+
 def test_info_and_verify_name_a_damaged_demo(filled: DemoStore, capsys):
     bad = filled.ids()[2]
     (filled.path / "episodes.zarr" / bad / "reward" / "c.0").write_bytes(b"")
