@@ -15,6 +15,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from robot_lfd.checkpoint import load_policy
 from robot_lfd.cli import call
 from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.repair import repair
@@ -47,7 +48,8 @@ def bucket() -> Iterator[str]:
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The URL of a folder in an S3 bucket, served by moto on this machine."""
-    pytest.importorskip("s3fs", reason="pip install 'robot-lfd[s3]'")
+    s3fs = pytest.importorskip("s3fs", reason="pip install 'robot-lfd[s3]'")
+    s3fs.S3FileSystem.clear_instance_cache()  # another test's server stood at another address
     if not MOTO:
         pytest.skip("set LFD_PEER_MOTO to a Python with moto[server]")
     with socket.socket() as probe:
@@ -99,6 +101,19 @@ def test_a_dataset_goes_to_remote_storage_and_is_read_there(filled: DemoStore, b
 @pytest.mark.slow
 def test_a_dataset_goes_to_s3_and_is_read_there(filled: DemoStore, s3: str, tmp_path: Path, capsys):
     there_and_back(filled, s3, tmp_path, capsys)
+
+
+@pytest.mark.slow
+def test_a_policy_is_trained_straight_from_s3(s3: str, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert call(["data", "copy", "sample:lift-demos", s3, "--json"]) == 0, capsys.readouterr().err
+    for demos, out in ((s3, "remote"), ("sample:lift-demos", "local")):
+        words = ["train", "--demos", demos, "--out", str(tmp_path / out), "--algo", "bc", "--mode", "offline"]
+        assert call([*words, "--steps", "20", "--json"]) == 0, capsys.readouterr().err
+    remote, local = (load_policy(tmp_path / out) for out in ("remote", "local"))
+    assert remote.spec.env_id == "pybullet/Lift-v0"
+    for mine, theirs in zip(remote.actor.parameters(), local.actor.parameters(), strict=True):
+        assert bool((mine == theirs).all())  # the very same numbers were read
 
 
 def test_an_episode_is_there_only_when_all_of_it_is(filled: DemoStore, bucket: str, monkeypatch, capsys):
