@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
-import numpy as np
 
 from robot_lfd.config import DeployConfig
 from robot_lfd.demos.tape import Tape
@@ -19,13 +19,14 @@ from robot_lfd.errors import LfdError
 from robot_lfd.limits import Limited
 from robot_lfd.rollout import Pace, Policy, Transition
 from robot_lfd.takeover import Takeover
+from teleop.device import Device, Event
 
 if TYPE_CHECKING:
     from robot_lfd.deploy import Deployed
 
 MIRROR_S = 20.0  # what the first picture may take
 DRAW_SHARE = 0.4  # of the time, at most, that drawing may take from the control loop
-EVENTS = {"stop": "emergency stop: key", "quit": "the window was closed"}
+STOPS = (Event.STOP, Event.PAUSE, Event.DISCARD)  # no hand should have to look for the one right button
 
 
 class Cockpit:
@@ -37,7 +38,7 @@ class Cockpit:
     """
 
     def __init__(self, config: DeployConfig, env: gym.Env, policy: Policy, learned: Any) -> None:
-        if config.headless and config.takeover != "none":
+        if config.headless and config.takeover not in ("none", "scripted"):
             raise LfdError(f"--takeover {config.takeover} needs the window; leave --headless away")
         self.config, self.env, self.policy = config, env, policy
         self.pilot: Limited | None = None
@@ -54,6 +55,8 @@ class Cockpit:
             self._start_progress()
             if not self.config.headless:
                 self._open_window()
+            elif self.config.takeover == "scripted":
+                self._seat_human(self._supervisor(), tuple)
         except BaseException:
             self._stack.close()
             raise
@@ -81,7 +84,7 @@ class Cockpit:
         if self._window is None:
             return
         self._mirror.step(step.action)
-        self._listen(step.next_obs)
+        self._listen()
         now = time.perf_counter()
         if now - self._drawn_at < self._draw_s / DRAW_SHARE:
             return
@@ -123,28 +126,35 @@ class Cockpit:
         recipe = {"env_id": self._learned.env_id, "env_kwargs": self._learned.env_kwargs}
         self._mirror = Mirror({**recipe, "max_episode_steps": None, "views": views})
         self._stack.callback(self._mirror.close)
-        if self.config.takeover != "none":
-            self._seat_human()
+        if self.config.takeover == "scripted":
+            self._seat_human(self._supervisor(), tuple)
+        elif self.config.takeover != "none":
+            self._seat_human(self._device, self._window.poll)
 
-    def _seat_human(self) -> None:
+    def _supervisor(self) -> Device:
+        from teleop.supervisor import make_supervisor
+
+        try:
+            return make_supervisor(self._learned.env_id, self.config.seed, self._hz)
+        except ValueError as error:
+            raise LfdError(str(error)) from error
+
+    def _seat_human(self, device: Device, poll: Callable[[], Sequence[Any]]) -> None:
         from teleop.human import HumanPolicy
 
         arm = self._arm
-        human = HumanPolicy(
-            self._device, arm.action_names, arm.action_scale, arm.action_units, self._hz, self._window.poll
-        )
+        human = HumanPolicy(device, arm.action_names, arm.action_scale, arm.action_units, self._hz, poll)
         self.policy = self._takeover = Takeover(self.policy, human, arm.action_names, self._hz)
 
-    def _listen(self, obs: dict[str, np.ndarray]) -> None:
-        if self._takeover is not None:
-            events = self._takeover.events
-        else:
-            events = self._device.read(self._window.poll()).events
+    def _listen(self) -> None:
+        assert self.pilot is not None
+        seated = self._takeover is not None and self._takeover.human.device is self._device
+        events = self._takeover.events if self._takeover and seated else self._device.read(self._window.poll()).events
         for event in events:
-            if event.value in EVENTS and self.pilot is not None:
-                self.pilot.stop(EVENTS[event.value], at_once=True)
-        if self._window.closed and self.pilot is not None:
-            self.pilot.stop(EVENTS["quit"], at_once=True)
+            if event in STOPS:
+                self.pilot.stop(f"emergency stop: {event.value} on the {self._device.name}", at_once=True)
+        if self._window.closed or Event.QUIT in events:
+            self.pilot.stop("the window was closed", at_once=True)
 
     def _model(self, step: Transition, pace: Pace | None) -> Any:
         from teleop.view import ViewModel

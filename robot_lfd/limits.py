@@ -1,4 +1,4 @@
-"""Limits: whatever a policy answers, the arm gets an action within speed, acceleration and workspace, or stops."""
+"""Limits: whatever a policy answers, the arm gets an action within speed, acceleration, jerk, workspace; or stops."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import numpy as np
 
 from robot_lfd.envs.contract import ArmEnv
 from robot_lfd.errors import LfdError
+from robot_lfd.guards import JointGuard, ObservationGuard, Unsafe
 from robot_lfd.rollout import Policy
 
 RISE_S = 0.1  # from rest to full speed; a person's keys ramp in 0.15 s
 COAST_S = 0.15  # how far ahead of the observed place the gripper still runs once it is told to stand
+JERK_S = 0.05  # from no acceleration to the full one; RISE_S holds two of them, so that braking is as soft
+SOFTLY = 0.5  # of the acceleration limit is planned with ahead of a wall; the rest is there for what was not foreseen
+GRIPPER_FORCE_N = 40.0  # a firm hold of a kilogram; the arms here close with 20
 REACH_M = 0.4  # workspace about the first place of the gripper, where the environment names none
 PUSH_BACK = 0.5  # of the way back inside, a step: some controllers drift while they are told to stand
 TILT_RAD = 0.8  # the gripper may lean so far from how it first stood: beyond that arms run out of joint
@@ -21,10 +25,6 @@ ROLL_ON_S = 0.1  # as COAST_S, for turning
 FENCE_M = 0.03  # outside the box by more than this the arm is out of control
 SPATIAL = ("dx", "dy", "dz")
 TURNS = ("drx", "dry", "drz")
-
-
-class Unsafe(Exception):
-    """The policy's answer cannot be used; the text is the reason that is recorded."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +36,38 @@ class Limits:
         acceleration: (A,) in action units per second squared; infinite for the gripper.
         box: (2, 3) low and high corner of the gripper's workspace, metres; None: REACH_M about the first place.
         tilt_rad: how far the gripper may lean from its first direction, where `eef_rot` tells it.
+        jerk: (A,) in action units per second cubed; None: any.
+        joints: (2, J) lowest and highest joint positions, rad; None: not watched.
+        gripper_force_n: an arm whose fingers can close with more is not driven at all.
     """
 
     speed: np.ndarray
     acceleration: np.ndarray
     box: np.ndarray | None = None
     tilt_rad: float = TILT_RAD
+    jerk: np.ndarray | None = None
+    joints: np.ndarray | None = None
+    gripper_force_n: float = GRIPPER_FORCE_N
 
     def __post_init__(self) -> None:
-        for name in ("speed", "acceleration"):
-            if not (np.asarray(getattr(self, name)) > 0).all():
-                raise LfdError(f"limit on {name} is {getattr(self, name)}, expected positive numbers")
+        for name in ("speed", "acceleration", "jerk"):
+            value = getattr(self, name)
+            if value is not None and not (np.asarray(value) > 0).all():
+                raise LfdError(f"limit on {name} is {value}, expected positive numbers")
         if self.box is not None and not (np.shape(self.box) == (2, 3) and (self.box[0] < self.box[1]).all()):
             raise LfdError(f"workspace box is {self.box}, expected a low and a high corner (2, 3)")
 
 
 def default_limits(arm: ArmEnv) -> Limits:
-    """Returns the limits of an arm: its own full speed, reached in RISE_S, and its workspace if it names one."""
+    """Returns the limits of an arm: its own full speed, reached in RISE_S, its joints' ends, its workspace if named."""
     full = np.asarray(arm.action_scale, np.float64) * arm.control_hz
     full = np.where([u == "rad" for u in arm.action_units], np.minimum(full, FASTEST_TURN_RAD), full)
     rise = np.array([np.inf if n == "gripper" or u == "1" else 1.0 / RISE_S for n, u in _named(arm)])
-    box = getattr(arm, "workspace", None)
-    return Limits(full, full * rise, None if box is None else np.asarray(box, np.float64))
+    box, joints = (
+        None if found is None else np.asarray(found, np.float64)
+        for found in (getattr(arm, "workspace", None), getattr(arm, "joint_limits", None))
+    )
+    return Limits(full, full * rise, box, jerk=full * rise / JERK_S, joints=joints)
 
 
 def _named(arm: ArmEnv) -> list[tuple[str, str]]:
@@ -72,7 +82,11 @@ class Limited:
 
     Attributes:
         stop_reason: why it stopped; None while it runs.
-        held_back: how many actions of this episode each limit has changed: range, speed, acceleration, box, tilt.
+        held_back: how many actions of this episode each limit has changed: range, speed, box, acceleration, jerk,
+            joints, tilt.
+
+    Raises:
+        LfdError: the arm's gripper can close with more than the limit on its force.
     """
 
     def __init__(self, policy: Policy, arm: ArmEnv, limits: Limits | None = None) -> None:
@@ -82,22 +96,30 @@ class Limited:
         scale = np.asarray(arm.action_scale, np.float64)
         self._speed = np.minimum(self.limits.speed / (scale * arm.control_hz), 1.0)  # (A,) share of the action range
         self._rise = self.limits.acceleration / (scale * arm.control_hz**2)  # (A,) per control step
+        jerk = np.full(len(scale), np.inf) if self.limits.jerk is None else np.asarray(self.limits.jerk, np.float64)
+        self._jolt = jerk / (scale * arm.control_hz**3)  # (A,) per control step, each step
+        self._sight, self._joints = ObservationGuard(), JointGuard(self.limits.joints)
         self._grip = np.array([n == "gripper" for n in arm.action_names])
         self._turns = [list(arm.action_names).index(n) for n in TURNS if n in arm.action_names]
         self._axes = [(i, SPATIAL.index(n)) for i, (n, u) in enumerate(_named(arm)) if n in SPATIAL and u == "m"]
         self._scale, self._size = scale, len(scale)
         self._emergency, self._hz, self._outside = False, arm.control_hz, -np.inf
-        self._last = np.zeros(self._size)
+        self._last, self._change = np.zeros(self._size), np.zeros(self._size)
         self._box: np.ndarray | None = None
         self._upright: np.ndarray | None = None
         self._lean_before = 0.0
+        force = getattr(arm, "gripper_force_n", None)
+        if force is not None and force > self.limits.gripper_force_n:
+            limit = self.limits.gripper_force_n
+            raise LfdError(f"the gripper closes with up to {force:g} N, the limit is {limit:g} N; use a weaker gripper")
 
     def reset(self) -> None:
         """Starts an episode at rest. An emergency stop stays."""
         self.policy.reset()
         self.held_back.clear()
         self._last, self._box, self._upright, self._lean_before = np.zeros(self._size), None, None, 0.0
-        self._outside = -np.inf
+        self._outside, self._change = -np.inf, np.zeros(self._size)
+        self._sight.reset()
         if not self._emergency:
             self.stop_reason = None
 
@@ -121,13 +143,15 @@ class Limited:
         wanted = np.zeros(self._size)
         if self.stop_reason is None:
             try:
+                self._sight.check(obs, self._last[~self._grip])
                 self._check_fence(obs)
                 wanted = self._asked(obs)
             except Unsafe as unsafe:
                 self.stop(str(unsafe))
         if self.stop_reason is not None:
             wanted = np.where(self._grip, self._last, 0.0)
-        self._last = wanted if self._emergency else self._within(wanted, obs)
+        action = wanted if self._emergency else self._within(wanted, obs)
+        self._last = action
         return self._last.astype(np.float32)
 
     def _asked(self, obs: dict[str, np.ndarray]) -> np.ndarray:
@@ -141,10 +165,35 @@ class Limited:
     def _within(self, wanted: np.ndarray, obs: dict[str, np.ndarray]) -> np.ndarray:
         action = self._hold("range", wanted, -1.0, 1.0)
         action = self._hold("speed", action, -self._speed, self._speed)
+        action = self._hold("box", action, *self._room(obs, SOFTLY))
         action = self._hold("acceleration", action, self._last - self._rise, self._last + self._rise)
-        room = self._room(obs)
-        action = action if room is None else self._hold("box", action, *room)  # the wall counts more than comfort
-        return self._upheld(action, obs)
+        smooth = self._smoothed(action)
+        action = self._hold("box", smooth, *self._room(obs, 1.0))  # the wall counts more than comfort
+        action = self._upheld(self._away_from_ends(action, obs), obs)
+        overruled = (action != smooth) & (np.abs(action) < np.abs(self._last))  # braked harder than jerk allows
+        self._change = np.where(overruled, 0.0, action - self._last)
+        return action
+
+    def _smoothed(self, action: np.ndarray) -> np.ndarray:
+        """Returns the action (A,) that the jerk limit allows on the way to `action`.
+
+        The change of a step may itself change by `_jolt`, and must be able to die away before it overshoots.
+        """
+        way = action - self._last
+        most = np.array([_fastest(abs(w), j) for w, j in zip(way, self._jolt, strict=True)])
+        change = np.clip(np.clip(way, -most, most), self._change - self._jolt, self._change + self._jolt)
+        self.held_back["jerk"] += bool((change != way).any())
+        return np.where(change == way, action, self._last + change)
+
+    def _away_from_ends(self, action: np.ndarray, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the action slowed down where a joint comes near its end; the gripper is not."""
+        try:
+            share = self._joints.share(obs)
+        except Unsafe as unsafe:
+            self.stop(str(unsafe))
+            share = 0.0
+        self.held_back["joints"] += share < 1.0 and bool(action[~self._grip].any())
+        return np.where(self._grip, action, share * action)
 
     def _hold(self, name: str, action: np.ndarray, low: np.ndarray | float, high: np.ndarray | float) -> np.ndarray:
         held = np.clip(action, low, high)
@@ -193,20 +242,28 @@ class Limited:
         self.held_back["tilt"] += 1
         return np.clip(held, -1.0, 1.0)
 
-    def _room(self, obs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns the lowest and highest action (A,) from which the gripper still comes to rest inside the box."""
+    def _room(self, obs: dict[str, np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the lowest and highest action (A,) from which the gripper still comes to rest inside the box.
+
+        Outside the box these lead back in; with the whole `share`, they only forbid going on outwards.
+
+        Args:
+            share: of the acceleration limit that braking may use.
+        """
         place = _finite(obs, "eef_pos")
         if place is None or not self._axes:
-            return None
+            return np.full(self._size, -np.inf), np.full(self._size, np.inf)
         box = self._workspace(place)
         coast = np.asarray(obs.get("eef_vel", np.zeros(3)), np.float64) * COAST_S
         low, high = np.full(self._size, -np.inf), np.full(self._size, np.inf)
         for i, axis in self._axes:
             ahead = box[1, axis] - place[axis] - max(coast[axis], 0.0)
             behind = place[axis] - box[0, axis] - max(-coast[axis], 0.0)
-            back = np.clip(PUSH_BACK * (box[:, axis] - place[axis]) / self._scale[i], -self._speed[i], self._speed[i])
-            high[i] = back[1] if back[1] < 0.0 else _fastest(ahead / self._scale[i], self._rise[i])
-            low[i] = back[0] if back[0] > 0.0 else -_fastest(behind / self._scale[i], self._rise[i])
+            back = (share < 1.0) * np.clip(
+                PUSH_BACK * (box[:, axis] - place[axis]) / self._scale[i], -self._speed[i], self._speed[i]
+            )
+            high[i] = back[1] if back[1] < 0.0 else _fastest(ahead / self._scale[i], share * self._rise[i])
+            low[i] = back[0] if back[0] > 0.0 else -_fastest(behind / self._scale[i], share * self._rise[i])
         return low, high
 
 
@@ -218,8 +275,8 @@ def _finite(obs: dict[str, np.ndarray], key: str) -> np.ndarray | None:
 
 def _fastest(room: float, rise: float) -> float:
     """Returns the largest action that can be braked to 0, by `rise` a step, within `room` (in steps of full action)."""
-    if room <= 0.0:
-        return 0.0
+    if room <= 0.0 or not np.isfinite(rise):
+        return max(room, 0.0)
     steps = 1
     while steps < 1000 and (room + rise * steps * (steps - 1) / 2) / steps > steps * rise:
         steps += 1

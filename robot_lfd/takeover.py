@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_lfd.limits import Unsafe
+from robot_lfd.guards import Unsafe
 from robot_lfd.rollout import Policy
 from teleop.device import Event
 from teleop.human import HumanPolicy

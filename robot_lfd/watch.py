@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from robot_lfd.errors import LfdError
-from robot_lfd.limits import Unsafe
+from robot_lfd.guards import Unsafe
 from robot_lfd.rollout import Policy
 
 

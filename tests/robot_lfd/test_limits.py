@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robot_lfd.errors import LfdError
-from robot_lfd.limits import Limited, Limits, Unsafe, default_limits
+from robot_lfd.guards import JointGuard, ObservationGuard, Unsafe
+from robot_lfd.limits import Limited, Limits, default_limits
 from robot_lfd.rollout import rollout
 from robot_lfd.watch import Watched
 from tests.robot_lfd.point_arm import Chase, PointArm, Script, make_point_arm
@@ -26,6 +27,9 @@ alternating = st.integers(1, 12).map(
     lambda n: [(s, -s, s, s) for i in range(60) for s in [1.0 if i // n % 2 else -1.0]]
 )
 saturated = st.tuples(*[st.sampled_from([-1.0, 1.0])] * 4).map(lambda a: [a] * 60)
+
+
+PLACE = {"eef_pos": np.zeros(3)}
 
 
 def drive(policy, limits=SLOW, **kwargs):
@@ -122,14 +126,13 @@ def test_an_unusable_answer_stops_the_arm_from_that_very_tick_with_its_reason(an
 def test_an_emergency_stop_asks_for_rest_at_once_and_outlives_a_reset():
     limited = Limited(Script([(1, 0, 0, 1)] * 60), PointArm(), SLOW)
     limited.reset()
-    obs = PointArm().reset(seed=0)[0]
-    for _ in range(5):
-        limited.act(obs)
+    for tick in range(5):
+        limited.act({"eef_pos": np.array([0.01 * tick, 0.0, 0.0])})
     limited.stop("key", at_once=True)
     limited.stop("a later reason")
-    assert limited.act(obs).tolist() == [0, 0, 0, 1]
+    assert limited.act(PLACE).tolist() == [0, 0, 0, 1]
     limited.reset()
-    assert limited.act(obs)[0] == 0 and limited.stop_reason == "key"
+    assert limited.act(PLACE)[0] == 0 and limited.stop_reason == "key"
 
 
 def test_any_other_stop_ends_with_its_episode():
@@ -137,6 +140,71 @@ def test_any_other_stop_ends_with_its_episode():
     assert limited.stop_reason
     limited.reset()
     assert limited.stop_reason is None
+
+
+def test_jerk_stays_within_its_limit_and_nothing_overshoots():
+    limits = Limits(SLOW.speed, SLOW.acceleration, jerk=np.array([20.0, 20.0, 20.0, np.inf]))  # 0.05 a step, twice
+    steps, limited = drive(Script([(0.4, 0.2, -0.3, 1.0)] * 12 + [(-0.4, 0.0, 0.3, -1.0)] * 20), limits)
+    speed = np.vstack([np.zeros((2, 3)), [s.action[:3] for s in steps]]).astype(np.float64)
+    assert np.abs(np.diff(speed, 2, axis=0)).max() <= 0.05 + 1e-6
+    assert 0.39 < speed[:14, 0].max() <= 0.4 + 1e-6 and limited.held_back["jerk"] > 5
+
+
+def test_a_stop_brakes_within_the_jerk_limit_from_its_very_tick():
+    limits = Limits(SLOW.speed, SLOW.acceleration, jerk=np.array([40.0, 40.0, 40.0, np.inf]))  # 0.1 a step, twice
+    steps, limited = drive(Script([(0.4, 0, 0, 1)] * 8 + [(np.nan, 0, 0, 1)]), limits)
+    speeds = [float(s.action[0]) for s in steps[6:14]]
+    assert speeds[1] == pytest.approx(0.4) and np.allclose(speeds[2:7], [0.3, 0.175, 0.05, 0.0, 0.0], atol=0.03)
+    assert limited.at_rest
+
+
+def test_a_gripper_that_presses_harder_than_the_limit_is_not_driven():
+    arm = PointArm()
+    arm.gripper_force_n = 60.0
+    with pytest.raises(LfdError, match="60 N, the limit is 40 N"):
+        Limited(Chase(), arm)
+
+
+def frames(**changes):
+    """Three observations of an arm that moves, the last one changed."""
+    seen = [{"eef_pos": np.array([0.03 * k, 0, 0]), "images/front": np.full((4, 4, 3), k, np.uint8)} for k in range(3)]
+    return [*seen[:2], {**seen[2], **changes}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (frames()[1], "the observation is stale"),
+        ({"images/front": frames()[1]["images/front"]}, "picture of 'front' is stale"),
+        ({"eef_pos": np.array([np.nan, 0, 0])}, "'eef_pos' is not finite"),
+        ({"images/front": None}, "'images/front' is missing"),
+    ],
+)
+def test_a_stale_missing_or_broken_observation_stops_the_arm_in_its_very_tick_with_the_reason(changes, reason):
+    limited = Limited(Script([(0.1, 0, 0, 1)] * 9), PointArm(), SLOW)
+    limited.reset()
+    for obs in frames(**changes):
+        assert limited.stop_reason is None
+        sent = limited.act(obs)
+    assert re.search(reason, str(limited.stop_reason)) and sent[0] == 0
+
+
+def test_a_world_that_rests_is_not_stale_while_the_arm_is_told_to_rest():
+    guard = ObservationGuard()
+    for _ in range(5):
+        guard.check(PLACE, np.zeros(3))
+
+
+def test_a_joint_near_its_end_slows_the_arm_and_one_at_its_end_stops_it_unless_it_goes_away():
+    guard = JointGuard(np.array([[-1.0, -2.0], [1.0, 2.0]]))
+
+    def share(place, speed):
+        return guard.share({"joint_pos": np.array([place, 0.0]), "joint_vel": np.array([speed, 0.0])})
+
+    assert share(0.0, 1.0) == share(0.9, -1.0) == share(0.99, -0.1) == 1.0
+    assert 0.05 < share(0.85, 0.1) < 1.0 and share(0.9, 0.3) == pytest.approx(0.05)
+    with pytest.raises(Unsafe, match="joint 1 is at its end and going on"):
+        share(0.98, 0.1)
 
 
 OBS = {"target_rel": np.zeros(3, np.float32), "eef_pos": np.zeros(3, np.float32)}

@@ -12,7 +12,8 @@ import pytest
 from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.limits import Limited, Unsafe
+from robot_lfd.guards import Unsafe
+from robot_lfd.limits import Limited
 from robot_lfd.replay import replay_env, replay_episode
 from robot_lfd.rollout import rollout
 from robot_lfd.takeover import RELEASE_S, Takeover
@@ -157,13 +158,13 @@ def test_real_keys_take_over_a_deployed_policy_and_x_is_the_emergency_stop(run, 
     finally:
         process.kill()
     found = json.loads(out.splitlines()[-1])
-    assert process.returncode == 1 and found["stops"] == ["emergency stop: key"] and found["episodes"] == 1
+    assert process.returncode == 1 and found["stops"] == ["emergency stop: stop on the keyboard"] and found["episodes"] == 1
     store = DemoStore.open(folder)
     episode = store[store.ids()[0]]
     by_hand = episode.intervention
     assert by_hand.sum() == found["interventions"] >= 15 and not by_hand[:5].any()
     assert (episode.action[by_hand, 1] > 0).sum() >= 15  # "a" is to the left: +y
-    assert not episode.action[-5:, :3].any() and episode.meta["stop_reason"] == "emergency stop: key"
+    assert not episode.action[-5:, :3].any() and episode.meta["stop_reason"] == "emergency stop: stop on the keyboard"
     with replay_env(store.spec) as env:
         assert first_difference(episode, replay_episode(env, episode)[0]) is None
 
