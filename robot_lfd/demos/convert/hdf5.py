@@ -55,8 +55,12 @@ def text_in(node: h5py.Group, name: str) -> str:
     value = node.attrs.get(name)
     if isinstance(value, bytes):
         value = value.decode()
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
+    if not isinstance(value, str) or len(value) > MAX_TEXT or "\0" in value:
         raise LfdError(f"{_where(node, '')} has no text attribute '{name}'")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise LfdError(f"{_where(node, '')}: attribute '{name}' is no UTF-8 text") from error
     return value
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
 from robot_lfd.demos.convert.options import PLAIN, ImportOptions
 from robot_lfd.demos.convert.robomimic_export import ROBOSUITE, demo_names, import_own_export
+from robot_lfd.demos.convert.staging import adding_to, simulating
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.resimulate import play_again
 from robot_lfd.demos.show import progress
@@ -66,9 +67,12 @@ def import_robomimic_hdf5(source: Path, out: Path, options: ImportOptions = PLAI
     env = make_env(env_id, max_episode_steps=NO_LIMIT, terminate_on_success=False, **pictures, **keywords)
     try:
         _check(demos, env, source)
-        store = DemoStore.open_or_create(out, make_spec(env_id, env, keywords))
+        env.reset(seed=0)
+        worlds = [_world(arm_of(env), demo) for demo in demos]
         origin = {"file": source.name, "sha256": _sha256(source), "format": "robomimic", "env_args": env_args}
-        rows = _observe_all(env, store, demos, origin, options.open_loop)
+        with adding_to(out):
+            store = DemoStore.open_or_create(out, make_spec(env_id, env, keywords))
+            rows = _observe_all(env, store, demos, worlds, origin, options.open_loop)
     finally:
         env.close()
     _print_rows(rows, source, out)
@@ -108,30 +112,35 @@ def _check(demos: list[MimicDemo], env: gym.Env, source: Path) -> None:
 
 
 def _observe_all(
-    env: gym.Env, store: DemoStore, demos: list[MimicDemo], origin: dict[str, Any], open_loop: bool
+    env: gym.Env,
+    store: DemoStore,
+    demos: list[MimicDemo],
+    worlds: list[tuple[str, np.ndarray]],
+    origin: dict[str, Any],
+    open_loop: bool,
 ) -> list[dict[str, Any]]:
     there = set()
     for episode_id in store.ids(deleted=True):
         known = store.attributes(episode_id).get("meta", {}).get("source") or {}
         there.add((known.get("sha256"), known.get("demo")))
-    env.reset(seed=0)
     rows = []
     with progress("importing", sum(len(d.action) for d in demos)) as advance:
-        for demo in demos:
+        for demo, world in zip(demos, worlds, strict=True):
             row: dict[str, Any] = {"demo": demo.name, "steps": len(demo.action)}
             if (origin["sha256"], demo.name) not in there:
-                episode = _observe(env, demo, {**origin, "demo": demo.name})
-                row |= _play_open_loop(env, episode) if open_loop else {}
+                with simulating(origin["file"], demo.name, len(rows)):
+                    episode = _observe(env, demo, world, {**origin, "demo": demo.name})
+                    row |= _play_open_loop(env, episode) if open_loop else {}
                 row |= {"id": store.append(episode), "success": episode.success}
             rows.append(row)
             advance(len(demo.action))
     return rows
 
 
-def _observe(env: gym.Env, demo: MimicDemo, origin: dict[str, Any]) -> Episode:
+def _observe(env: gym.Env, demo: MimicDemo, world: tuple[str, np.ndarray], origin: dict[str, Any]) -> Episode:
     """Returns the episode that the recorded states show; the one after the last action is simulated."""
     arm = arm_of(env)
-    model, states = _world(arm, demo)
+    model, states = world
     seen: list[dict[str, np.ndarray]] = []
     for k, state in enumerate(states):
         obs, _ = env.reset(options={"model": model if k == 0 else "", "sim_state": state})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from robot_lfd.demos.convert.hdf5 import numbers_in
+from robot_lfd.demos.convert.hdf5 import json_in, numbers_in, reading, text_in
 from robot_lfd.demos.convert.options import PLAIN, ImportOptions
 from robot_lfd.demos.convert.robosuite_settings import OldWorld, env_keywords, world_of
+from robot_lfd.demos.convert.staging import adding_to, simulating
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
@@ -75,8 +75,9 @@ def import_robosuite_hdf5(source: Path, out: Path, options: ImportOptions = PLAI
     try:
         worlds = [world_of(demo.model, demo.states[0], arm_of(env)) for demo in raw.demos]
         _check_actions(raw, env)
-        store = DemoStore.open_or_create(out, make_spec(env_id, env, keywords))
-        rows = _play_all(env, store, raw, worlds)
+        with adding_to(out):
+            store = DemoStore.open_or_create(out, make_spec(env_id, env, keywords))
+            rows = _play_all(env, store, raw, worlds)
     finally:
         env.close()
     _print_table(rows, raw, out)
@@ -101,21 +102,14 @@ def read_file(source: Path, max_demos: int | None) -> RawFile:
     Raises:
         LfdError: no such file, not HDF5, not robosuite's layout, or a damaged demo.
     """
-    if not source.is_file():
-        raise LfdError(f"no such file: '{source}'")
-    try:
-        with h5py.File(source) as file:
-            data = file.get("data")
-            if not isinstance(data, h5py.Group) or "env_info" not in data.attrs:
-                raise LfdError(f"'{source}' is no raw robosuite file: it has no group 'data' with an 'env_info'")
-            names = sorted(data, key=_number_in)[:max_demos]
-            demos = tuple(_read_demo(data, name, source) for name in names)
-            attributes = {k: _plain(v) for k, v in data.attrs.items() if k != "env_info"}
-            env_info = json.loads(str(data.attrs["env_info"]))
-    except (OSError, RuntimeError) as error:
-        raise LfdError(f"'{source}' cannot be read as HDF5: {error}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise LfdError(f"'{source}' is damaged: {error}") from error
+    with reading(source) as file:
+        data = file.get("data")
+        if not isinstance(data, h5py.Group) or "env_info" not in data.attrs:
+            raise LfdError(f"'{source}' is no raw robosuite file: it has no group 'data' with an 'env_info'")
+        names = sorted(data, key=_number_in)[:max_demos]
+        demos = tuple(_read_demo(data, name, source) for name in names)
+        attributes = {k: _plain(v) for k, v in data.attrs.items() if k != "env_info"}
+        env_info = json_in(data, "env_info")
     if not demos:
         raise LfdError(f"'{source}' holds no demos")
     return RawFile(source.name, hashlib.sha256(source.read_bytes()).hexdigest(), attributes, env_info, demos)
@@ -127,7 +121,8 @@ def _number_in(name: str) -> tuple[int, str]:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else str(value)
+    whole = isinstance(value, (np.integer, np.bool_)) or (isinstance(value, np.floating) and np.isfinite(value))
+    return value.item() if whole else str(value)
 
 
 def _read_demo(data: h5py.Group, name: str, source: Path) -> RawDemo:
@@ -141,7 +136,7 @@ def _read_demo(data: h5py.Group, name: str, source: Path) -> RawDemo:
         raise LfdError(
             f"'{source}': {name} has actions {actions.shape} and states {states.shape}, expected (T, .) both"
         )
-    return RawDemo(name, actions, states, str(group.attrs["model_file"]))
+    return RawDemo(name, actions, states, text_in(group, "model_file"))
 
 
 def _playing(keywords: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +165,8 @@ def _play_all(env: gym.Env, store: DemoStore, raw: RawFile, worlds: list[OldWorl
             if (raw.sha256, demo.name) in there:
                 rows.append({"demo": demo.name, "id": None, "steps": len(demo.actions), "note": "already there"})
             else:
-                rows.append(_play(env, store, raw, demo, world))
+                with simulating(raw.name, demo.name, len(rows)):
+                    rows.append(_play(env, store, raw, demo, world))
             bar.advance(task, len(demo.actions))
     return rows
 

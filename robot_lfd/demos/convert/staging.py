@@ -1,4 +1,4 @@
-"""A new folder that appears whole or not at all."""
+"""What is imported or exported appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from robot_lfd.demos.layout import EPISODES
 from robot_lfd.durable import remove_folder
 from robot_lfd.errors import LfdError
 
@@ -28,3 +29,31 @@ def new_folder(out: Path) -> Iterator[Path]:
         staged.rename(out)
     finally:
         remove_folder(staged)
+
+
+@contextmanager
+def adding_to(out: Path) -> Iterator[None]:
+    """Takes a dataset away again that was made in the block and is still empty when something fails in it."""
+    was_there = out.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there and out.exists() and not any((out / EPISODES).glob("*/zarr.json")):
+            remove_folder(out)
+        raise
+
+
+@contextmanager
+def simulating(source: str, demo: str, done: int) -> Iterator[None]:
+    """Turns whatever a simulator makes of foreign states into one line that says which demo it was.
+
+    Args:
+        done: how many demos were stored before it.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).split("\n")[0][:200]
+        kind = "" if isinstance(error, LfdError) else f"{type(error).__name__}: "
+        before = f"; {done} demo(s) before it were imported" if done else ""
+        raise LfdError(f"'{source}': {demo} cannot be simulated: {kind}{reason}{before}") from error

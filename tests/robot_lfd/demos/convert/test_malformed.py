@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from robot_lfd.demos.convert.detect import detect_format, exporter, importer
@@ -102,7 +102,7 @@ def test_a_spoilt_source_is_refused_in_one_line_or_read_whole(source: Path, tmp_
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(data=st.data())
 def test_a_hundred_spoilt_sources_of_each_kind(source: Path, tmp_path: Path, data: st.DataObject):
     damage_and_import(source, tmp_path, data)

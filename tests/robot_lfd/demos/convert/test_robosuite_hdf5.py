@@ -181,7 +181,7 @@ def test_settings_without_a_counterpart_are_refused_with_the_reason(tmp_path, re
     ("damage", "message"),
     [
         (lambda f: f["data"].attrs.pop("env_info"), "no raw robosuite file"),
-        (lambda f: f["data"].attrs.modify("env_info", "{"), "is damaged"),
+        (lambda f: f["data"].attrs.modify("env_info", "{"), "is no JSON"),
         (lambda f: f["data/demo_2"].pop("states"), "demo_2 has no states; is this a file of robomimic"),
         (lambda f: f["data/demo_2"].attrs.pop("model_file"), "no attribute model_file"),
         (lambda f: f["data/demo_1/actions"].write_direct(np.full((5, 7), np.nan)), "holds NaN"),
