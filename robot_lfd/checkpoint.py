@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import torch
 
 from policies.learned import DiscreteLearned, GaussianLearned, Learned
 from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
+from policies.pixel_actor import PixelActor, Sight
+from policies.pixel_learned import PixelLearned
 from robot_lfd.durable import publish, remove_folder, sync_file, sync_folder, write_tree
 from robot_lfd.errors import LfdError
 
@@ -31,6 +34,7 @@ class PolicySpec:
         action_size: A, or how many actions there are where they are `discrete`.
         absorbing_value: V of the state after the task's end; None: that of the last observation.
         actor: the kind of network that acts; a discrete policy is its critics' softmax.
+        encoder, frame_stack: of actors that see; `images/<camera>` are then the last of the features.
     """
 
     algo: str
@@ -48,8 +52,20 @@ class PolicySpec:
     actor: str = "gaussian"
     discrete: bool = False
     layer_norm: bool = True
+    encoder: str = ""
+    frame_stack: int = 1
     step: int = 0
     format_version: int = FORMAT_VERSION
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras that the policy looks through."""
+        return tuple(k.removeprefix("images/") for k in self.features if k.startswith("images/"))
+
+    @property
+    def size_px(self) -> int:
+        """Height and width of each of their pictures."""
+        return math.isqrt(self.sizes[-1] // 3)
 
 
 def save_checkpoint(
@@ -223,6 +239,8 @@ class LearnedPolicy:
 
 def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned:
     """Returns the networks that `spec` describes, with their weights."""
+    if spec.actor == "pixels":
+        return PixelLearned(_pixel_actor(spec, stats), model)
     width = sum(spec.sizes)
     normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
     shape = (spec.action_size, spec.hidden, spec.critics)
@@ -232,6 +250,13 @@ def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned
     actor = TanhGaussianActor(normaliser, _row(stats, "action_std", spec.action_size), spec.hidden, seed=0)
     critic = CriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
     return GaussianLearned(actor, critic, model, spec.temperature)
+
+
+def _pixel_actor(spec: PolicySpec, stats: dict[str, Any]) -> PixelActor:
+    felt = sum(spec.sizes) - len(spec.cameras) * 3 * spec.size_px**2
+    normaliser = Normaliser(_row(stats, "mean", felt), _row(stats, "std", felt), floor=0.0)
+    sight = Sight(len(spec.cameras), spec.size_px, spec.frame_stack, spec.encoder)
+    return PixelActor(sight, normaliser, spec.action_size, spec.hidden, seed=0)
 
 
 def _row(stats: dict[str, Any], name: str, width: int) -> torch.Tensor:

@@ -70,8 +70,8 @@ class TrainConfig:
     """One or more datasets of the same environment."""
     out: Path
     """Run folder."""
-    algo: Literal["iq", "bc", "sqil"] = "iq"
-    """iq: IQ-Learn; bc: behaviour cloning; sqil: soft Q imitation learning."""
+    algo: Literal["iq", "bc", "sqil", "distill"] = "iq"
+    """iq: IQ-Learn; bc: behaviour cloning; distill: pixels learn from --teacher; to compare: sqil."""
     mode: Literal["online", "offline"] = "online"
     """online: the policy also practises in the simulator; offline: demos alone (below bc so far, see LOG.md)."""
     steps: int | None = None
@@ -81,7 +81,23 @@ class TrainConfig:
     resume: Flag = False
     """Continue the run in --out from its last checkpoint, exactly."""
     obs: Literal["state", "pixels"] = "state"
-    """What the policy sees."""
+    """What the policy sees. pixels: the demos' pictures and what the arm feels of itself, nothing of any object."""
+    cameras: tuple[str, ...] = ()
+    """pixels: whose pictures. Default: all that the demos hold."""
+    frame_stack: int = 1
+    """pixels: how many pictures of each camera, the latest last, are seen at once."""
+    encoder: Literal["small", "drqv2", "impala"] = "small"
+    """pixels: network from picture to vector; small is made for a CPU."""
+    shift_px: int = 4
+    """pixels: pictures are shifted at random by up to so much in training; 0 switches it off."""
+    colour_jitter: float = 0.0
+    """pixels: colours are changed at random by up to this share in training."""
+    state_weight: float | None = None
+    """pixels: weight of guessing the simulator's state in training. Default: 1 for distill; else 0, it is not looked at."""
+    teacher: Path | None = None
+    """distill: a run on state, of the same environment, that labels what the pixel policy sees."""
+    teacher_steps: int = 1500
+    """distill: the share of practice steps that the teacher drives falls to nothing over so many."""
     features: tuple[str, ...] = ()
     """Observation keys for the policy. Default: the environment's own policy_keys (relative features)."""
     max_demos: int | None = None

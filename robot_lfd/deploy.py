@@ -18,7 +18,7 @@ from robot_lfd.config import DeployConfig
 from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
-from robot_lfd.evaluate import wilson_interval
+from robot_lfd.evaluate import sight_of, wilson_interval
 from robot_lfd.limits import Limited
 from robot_lfd.rollout import Pace, Transition, paced, rollout
 from robot_lfd.watch import Watched
@@ -173,10 +173,8 @@ def run(config: DeployConfig) -> dict[str, Any]:
     if config.episodes < 1:
         raise LfdError(f"{config.episodes} episodes were asked for, expected at least 1")
     policy: Any = load_policy(config.run)
-    seen = tuple(k.removeprefix("images/") for k in policy.policy_keys if k.startswith("images/"))
-    cameras = tuple(dict.fromkeys((*config.cameras, *seen)))
     with ExitStack() as stack:
-        env = make_env(policy.env_id, cameras=cameras, size_px=config.size_px, **policy.env_kwargs)
+        env = make_env(policy.env_id, **sight_of(policy, *config.cameras, size_px=config.size_px), **policy.env_kwargs)
         stack.callback(env.close)
         if not isinstance(env.action_space, gym.spaces.Box):
             raise LfdError(f"'{policy.env_id}' has no arm: its actions are {env.action_space}; use lfd eval instead")

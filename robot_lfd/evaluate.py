@@ -135,7 +135,7 @@ def run(config: EvalConfig) -> dict[str, Any]:
     from robot_lfd.envs.registry import make_env
 
     policy = load_policy(config.run)
-    env = make_env(policy.env_id, **policy.env_kwargs)  # type: ignore[attr-defined]
+    env = make_env(policy.env_id, **sight_of(policy), **policy.env_kwargs)  # type: ignore[attr-defined]
     began = time.perf_counter()
     try:
         result = _with_progress(env, policy, config)
@@ -157,6 +157,17 @@ def run(config: EvalConfig) -> dict[str, Any]:
     found["file"] = None if saved is None else str(saved)
     _print_table(found)
     return found
+
+
+def sight_of(policy: Any, *more_cameras: str, size_px: int = 84) -> dict[str, Any]:
+    """Returns the keywords of `make_env` for what a policy looks through: `cameras` and `size_px`.
+
+    Args:
+        more_cameras: whose pictures are wanted beside. size_px: of these, where the policy itself sees none.
+    """
+    seen = tuple(k.removeprefix("images/") for k in policy.policy_keys if k.startswith("images/"))
+    cameras = tuple(dict.fromkeys((*more_cameras, *seen)))
+    return {"cameras": cameras, "size_px": policy.spec.size_px if seen else size_px}
 
 
 def _with_progress(env: gym.Env, policy: Policy, config: EvalConfig) -> EvalResult:

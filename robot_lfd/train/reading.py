@@ -76,8 +76,8 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
 
 
 def _check_numbers(config: TrainConfig) -> None:
-    if config.obs == "pixels":
-        raise LfdError("--obs pixels is not offered by this version; train from state, --obs state")
+    if config.algo == "distill":
+        raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
     for name in ("batch_rows", "critics", "updates_per_step"):
         if getattr(config, name) < 1:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")

@@ -18,17 +18,19 @@ from policies.batch import Batch
 from policies.networks import Normaliser
 from policies.soft_agent import SoftAgent
 from policies.soft_q import SoftQAgent
-from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy, read_json, read_tensors, save_checkpoint
+from robot_lfd.checkpoint import PolicySpec, load_policy, read_json, read_tensors, save_checkpoint
 from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import evaluate
 from robot_lfd.metrics import Metrics
+from robot_lfd.train import pixels
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.expert import told, usual_steps
 from robot_lfd.train.loop import progress_bar, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import mode_of, read, steps_of
+from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Replay, Rows, draw
 
 REPLAY_ROWS = 200_000
@@ -38,12 +40,14 @@ WARM_UP_ROWS = 200  # practice steps before the first online update
 def run(config: TrainConfig) -> dict[str, Any]:
     """Trains, and returns where the run lies and how it went."""
     torch.set_num_threads(1)  # measured: two threads are 2-4 times slower than one for networks of this size
+    if config.obs == "pixels":
+        return pixels.run(config)
     expert, spec = read(config)
-    resumed = _checkpoint_to_resume(config, spec)
+    resumed = checkpoint_to_resume(config, spec)
     out = Console()
     out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
     out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
-    session = _Session(config, spec, expert.rows, _practice_limit(config, spec, usual_steps(expert)), resumed)
+    session = _Session(config, spec, expert.rows, practice_limit(config, spec, usual_steps(expert)), resumed)
     began = time.perf_counter()
     try:
         scalars = session.train()
@@ -56,31 +60,6 @@ def run(config: TrainConfig) -> dict[str, Any]:
         "run": str(config.out), "algo": config.algo, "mode": mode_of(config), "env": spec.env_id,
         "demos": expert.demos, "steps": session.step, "seconds": seconds, **numbers,
     }  # fmt: skip
-
-
-def _practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) -> int | None:
-    """Returns the longest practice episode: twice a usual demo, so that a lost policy starts afresh soon."""
-    if config.practice_limit is not None:
-        return config.practice_limit
-    registered = gym.spec(spec.env_id).max_episode_steps
-    usual = round(2 * mean_steps)
-    return usual if registered is None else min(usual, registered)
-
-
-def _checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
-    """Returns the checkpoint to continue from. Raises LfdError where --out and --resume contradict what is there."""
-    finished = finished_checkpoints(config.out)
-    if not config.resume:
-        if finished or (config.out / "config.json").exists():
-            raise LfdError(f"'{config.out}' already holds a run; continue it with --resume, or choose another --out")
-        return None
-    if not finished:
-        return None
-    before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
-    if before != spec:
-        changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]
-        raise LfdError(f"run '{config.out}' was begun with other {', '.join(changed)}; choose another --out")
-    return finished[-1]
 
 
 class _Session:

@@ -1,0 +1,42 @@
+"""PixelLearned: a trained pixel policy on flat rows: what the arm feels, then the picture of each camera."""
+
+from __future__ import annotations
+
+import torch
+
+from policies.agent import under
+from policies.pixel_actor import PixelActor
+
+
+class PixelLearned:
+    """Splits rows (B, P + K H W 3) into proprioception and pictures, remembers the last frames, and acts.
+
+    It has no critic: what training knew beside the pictures is not part of a deployed policy.
+    """
+
+    has_critic = False
+
+    def __init__(self, actor: PixelActor, model: dict[str, torch.Tensor]) -> None:
+        self.actor = actor
+        actor.load_state_dict(under(model, "actor"))
+        self._frames: list[torch.Tensor] = []
+
+    def begin(self) -> None:
+        """Forgets the frames of the last episode."""
+        self._frames = []
+
+    def act(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns tanh(mean), (B, A); with stacked frames, each call is the next moment of one episode."""
+        sight, felt = self.actor.sight, len(self.actor.normaliser.mean)
+        shape = (len(obs), sight.cameras, sight.size_px, sight.size_px, 3)
+        frame = obs[:, felt:].reshape(shape).to(torch.uint8)
+        self._frames = [*(self._frames or [frame] * sight.stack), frame][-sight.stack :]
+        return self.actor.best(torch.stack(self._frames, 2), obs[:, :felt])
+
+    def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Raises NotImplementedError: there is no critic."""
+        raise NotImplementedError("a pixel policy has no critic")
+
+    def value(self, obs: torch.Tensor, samples: int) -> torch.Tensor:
+        """Raises NotImplementedError: there is no critic."""
+        raise NotImplementedError("a pixel policy has no critic")

@@ -1,0 +1,37 @@
+"""Resuming: what of a run folder a training goes on from, and how long its practice episodes are."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import gymnasium as gym
+
+from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy
+from robot_lfd.config import TrainConfig
+from robot_lfd.errors import LfdError
+
+
+def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
+    """Returns the checkpoint to continue from. Raises LfdError where --out and --resume contradict what is there."""
+    finished = finished_checkpoints(config.out)
+    if not config.resume:
+        if finished or (config.out / "config.json").exists():
+            raise LfdError(f"'{config.out}' already holds a run; continue it with --resume, or choose another --out")
+        return None
+    if not finished:
+        return None
+    before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
+    if before != spec:
+        changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]
+        raise LfdError(f"run '{config.out}' was begun with other {', '.join(changed)}; choose another --out")
+    return finished[-1]
+
+
+def practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) -> int | None:
+    """Returns the longest practice episode: twice a usual demo, so that a lost policy starts afresh soon."""
+    if config.practice_limit is not None:
+        return config.practice_limit
+    registered = gym.spec(spec.env_id).max_episode_steps
+    usual = round(2 * mean_steps)
+    return usual if registered is None else min(usual, registered)
