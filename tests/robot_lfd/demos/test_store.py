@@ -249,6 +249,27 @@ def test_a_read_only_disk_gives_one_plain_line(tiny_disk: Path):
     assert same(DemoStore.open(store.path)[episode_id], made_up_episode())
 
 
+def test_a_disk_that_vanishes_gives_one_plain_line_and_keeps_what_it_held(tiny_disk: Path, tmp_path: Path):
+    store = DemoStore.create(tiny_disk / "demos", made_up_spec())
+    kept = {store.append(made_up_episode(k)): k for k in range(2)}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(["mount", "--bind", str(tiny_disk), str(elsewhere)], check=True)
+    try:
+        subprocess.run(["umount", "-l", str(tiny_disk)], check=True)  # pulled out while the recorder runs
+        with pytest.raises(LfdError, match="could not be saved"):
+            store.append(made_up_episode(2))
+        with pytest.raises(LfdError, match="no such dataset"):
+            DemoStore.open(store.path)
+        again = DemoStore.open(elsewhere / "demos")
+        assert again.ids() == sorted(kept) and all(same(again[i], made_up_episode(k)) for i, k in kept.items())
+        subprocess.run(["mount", "--bind", str(elsewhere), str(tiny_disk)], check=True)  # and put back
+        store.append(made_up_episode(2))
+        assert len(store) == 3
+    finally:
+        subprocess.run(["umount", "-l", str(elsewhere)], check=True)
+
+
 def test_wrong_folders_are_refused_in_plain_words(tmp_path: Path):
     with pytest.raises(LfdError, match=r"no such dataset: '.*nothing'"):
         DemoStore.open(tmp_path / "nothing")

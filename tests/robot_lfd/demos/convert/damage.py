@@ -31,7 +31,7 @@ def spoil(data: st.DataObject, folder: Path, source: Path) -> None:
     """Damages one file of a source, in the way of its kind or byte by byte."""
     files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file())
     path = data.draw(st.sampled_from(files))
-    kinds = {".hdf5": spoil_hdf5, ".json": spoil_json, ".parquet": spoil_parquet}
+    kinds = {".hdf5": spoil_hdf5, ".json": spoil_json, ".parquet": spoil_parquet, ".npz": spoil_npz}
     ways = [spoil_bytes, *[kinds.get(path.suffix, spoil_json if path.name.startswith(".z") else spoil_bytes)] * 3]
     data.draw(st.sampled_from(ways))(data, folder, path)
 
@@ -163,6 +163,19 @@ def spoil_parquet(data: st.DataObject, folder: Path, path: Path) -> None:
     else:
         table = table.set_column(column, name, choices[way])
     pq.write_table(table.replace_schema_metadata(None), path)
+
+
+def spoil_npz(data: st.DataObject, folder: Path, path: Path) -> None:
+    """Takes an array away, or puts one of another type or shape, or a pickle, in its place."""
+    with np.load(path) as file:
+        arrays = {k: file[k] for k in file.files}
+    name = data.draw(st.sampled_from(sorted(arrays)))
+    old = arrays.pop(name)
+    choices = {"text": np.array(["x"] * 3), "pickle": np.array([Bomb(folder)], object), "nan": old.astype("f8") * np.nan
+               if old.dtype.kind in "biuf" else old, "short": old[:-1] if old.ndim else old, "deep": old[..., None],
+               "large": np.array([10**15]), "negative": np.array([-3, -3]), "empty": old.ravel()[:0]}  # fmt: skip
+    way = data.draw(st.sampled_from(["gone", *choices]))
+    np.savez(path, **arrays, **({} if way == "gone" else {name: choices[way]}))
 
 
 def copy_of(source: Path, folder: Path) -> Path:
