@@ -28,3 +28,4 @@ class Judged(NamedTuple):
     target_next_value: torch.Tensor  # (B,) V(s') of the slowly moving target critics, without gradient
     first_value: torch.Tensor  # (N, F) V of the demos' first observations
     is_expert: torch.Tensor  # (B,) bool
+    reward: torch.Tensor = torch.zeros(0)  # (B,) the batch's, for losses that are told rewards instead of finding them

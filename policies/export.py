@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from policies.networks import TanhGaussianActor
+from policies.sequence_cloning import PlainActor
 
 Runner = Callable[[np.ndarray], np.ndarray]  # raw observations (B, D) float32 -> actions (B, A) float32
 OPSET = 17
@@ -20,16 +21,16 @@ OPSET = 17
 class BestAction(nn.Module):
     """Observations (B, D), as the environment gives them, to the actor's best actions (B, A)."""
 
-    def __init__(self, actor: TanhGaussianActor) -> None:
+    def __init__(self, actor: TanhGaussianActor | PlainActor) -> None:
         super().__init__()
         self.actor = actor
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        """Returns tanh(mean); the normalisation is inside."""
+        """Returns the best actions; the normalisation is inside."""
         return self.actor.best(obs)
 
 
-def write_torchscript(actor: TanhGaussianActor, width: int, path: Path, about: dict[str, Any]) -> None:
+def write_torchscript(actor: TanhGaussianActor | PlainActor, width: int, path: Path, about: dict[str, Any]) -> None:
     """Writes the actor as TorchScript; `about` is inside it as `policy.json`."""
     module = BestAction(actor).eval()
     with torch.no_grad():
@@ -37,7 +38,7 @@ def write_torchscript(actor: TanhGaussianActor, width: int, path: Path, about: d
     torch.jit.save(traced, str(path), _extra_files={"policy.json": json.dumps(about)})
 
 
-def write_onnx(actor: TanhGaussianActor, width: int, path: Path, about: dict[str, Any]) -> None:
+def write_onnx(actor: TanhGaussianActor | PlainActor, width: int, path: Path, about: dict[str, Any]) -> None:
     """Writes the actor as ONNX with inputs `obs` (batch, D) and outputs `action` (batch, A); `about` is its metadata.
 
     Raises:

@@ -156,7 +156,7 @@ class SoftAgent:
         value, next_value, first_value = (q[:, rows:] + bonus).split([rows, rows, first], 1)
         judged = Judged(
             q[:, :rows], value, self._end(batch, next_value),
-            self._end(batch, target_q + bonus[rows : 2 * rows]), first_value, batch.is_expert,
+            self._end(batch, target_q + bonus[rows : 2 * rows]), first_value, batch.is_expert, batch.reward,
         )  # fmt: skip
         loss, terms = self.critic_loss(judged)
         if self.config.w1_penalty:

@@ -83,7 +83,9 @@ class SoftQAgent:
         q = table[:, torch.arange(rows), batch.action]
         with torch.no_grad():
             target = soft_value(self.target_critic(batch.next_obs).mean(0), c.temperature)
-        judged = Judged(q, value, self._end(batch, next_value), self._end(batch, target), first_value, batch.is_expert)
+        judged = Judged(
+            q, value, self._end(batch, next_value), self._end(batch, target), first_value, batch.is_expert, batch.reward
+        )
         loss, terms = self.critic_loss(judged)
         expert = batch.is_expert
         terms["bc_loss"] = (value - q)[:, expert].mean() / c.temperature  # -log pi(a|s)

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
 from policies.agent import Agent
 from policies.behaviour_cloning import BehaviourCloning, SoftmaxCloning
-from policies.iq_learn import W1_PENALTY, IqConfig, bounded_absorbing_value, iq_loss
+from policies.dac import DacAgent
+from policies.iq_learn import W1_PENALTY, IqConfig, bounded_absorbing_value, iq_loss, reward_bound
 from policies.networks import Normaliser
+from policies.sequence_cloning import SequenceCloning
 from policies.soft_agent import CriticLoss, SoftAgent, SoftConfig
 from policies.soft_q import SoftQAgent, SoftQConfig
 from policies.sqil import sqil_absorbing_value, sqil_loss
-from robot_lfd.checkpoint import PolicySpec
+from policies.value_dice import DiceConfig, ValueDiceAgent
+from robot_lfd.checkpoint import PolicySpec, cloned_actor
 from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.train.rows import Rows
 
-DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "bc": 5_000}
+DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}
 
 
-def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent:
+def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
     mean, std = torch.from_numpy(rows.obs.mean(0)), torch.from_numpy(rows.obs.std(0))
-    return _MAKERS[config.algo](config, spec, Normaliser(mean, std), torch.from_numpy(rows.action.std(0)))
+    return _MAKERS[config.algo](config, spec, Normaliser(mean, std), torch.from_numpy(np.atleast_1d(rows.action.std(0))))
 
 
 def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
@@ -34,10 +38,44 @@ def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
         raise LfdError(f"{spec.env_id} has discrete actions, hence no actor: leave the options of the actor out")
     if spec.discrete and config.divergence == "w1":
         raise LfdError(f"{spec.env_id} has discrete actions, w1 needs a gradient between them; choose chi2")
+    if spec.discrete and config.algo in ("dac", "valuedice"):
+        raise LfdError(f"{spec.env_id} has discrete actions, {config.algo} needs continuous ones; use iq or sqil")
     if config.state_only and config.algo != "iq":
         raise LfdError(f"--state-only is IQ-Learn's, --algo is {config.algo}; use --algo iq or leave it out")
     if config.state_only and config.bc_weight not in (None, 0.0):
         raise LfdError(f"--state-only looks at no action, --bc-weight {config.bc_weight} clones them; leave one out")
+
+
+def cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
+    """Returns the fields of PolicySpec that say which kind of actor clones.
+
+    Raises:
+        LfdError: options of cloning that contradict each other, the algorithm or the actions.
+    """
+    asked = {"--bc-head": config.bc_head != "mse", "--memory": config.memory != "none", "--chunk": config.chunk != 1}
+    named = " and ".join(k for k, v in asked.items() if v)
+    if config.chunk < 1 or config.memory_steps < 1:
+        raise LfdError(f"--chunk {config.chunk} and --memory-steps {config.memory_steps}: expected at least 1 each")
+    if named and config.algo != "bc":
+        raise LfdError(f"{named}: of cloning, --algo is {config.algo}; use --algo bc or leave it out")
+    if named and discrete:
+        raise LfdError(f"{named}: for continuous actions, this environment has discrete ones; leave it out")
+    if asked["--memory"] and asked["--chunk"]:
+        raise LfdError("--memory and --chunk are two answers to one question; leave one out")
+    if asked["--memory"] and len(set(config.hidden)) > 1:
+        raise LfdError(f"--memory needs layers of one width, --hidden is {' '.join(map(str, config.hidden))}")
+    if asked["--chunk"]:
+        half = (config.chunk + 1) // 2
+        execute = half if config.chunk_execute is None else config.chunk_execute
+        if not 1 <= execute <= config.chunk:
+            raise LfdError(f"--chunk-execute is {execute}, expected 1 to {config.chunk}, the --chunk")
+        shape = {"actor": "chunk", "window": config.chunk, "execute": execute, "blend": config.chunk_blend}
+        return {**shape, "head": config.bc_head}
+    if config.chunk_blend or config.chunk_execute is not None:
+        raise LfdError("--chunk-execute and --chunk-blend: of chunks; say how long they are with --chunk")
+    if asked["--memory"]:
+        return {"actor": config.memory, "window": config.memory_steps, "head": config.bc_head}
+    return {"actor": "plain", "head": config.bc_head} if asked["--bc-head"] else {}
 
 
 def default_gamma(config: TrainConfig, arm: bool) -> float:
@@ -52,18 +90,31 @@ def default_temperature(config: TrainConfig, discrete: bool) -> float:
     return usual if config.temperature is None else config.temperature
 
 
-def default_absorbing_value(config: TrainConfig, gamma: float) -> float | None:
-    """Returns V of the state after the task's end, by the rule of the algorithm; None: V of the last observation."""
+def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool) -> float | None:
+    """Returns V of the state after the task's end, by the rule of the algorithm; None: V of the last observation.
+
+    Args:
+        demos_end: whether a demo ended by itself. Where none did, the end is a place that no expert goes to, such as
+            a fall: its reward is the least that there is.
+    """
     if config.terminal == "bootstrap":
         return None
-    if config.terminal == "zero" or config.algo == "bc":
+    if config.terminal == "zero" or config.algo == "bc" or (config.algo == "sqil" and not demos_end):
         return 0.0
-    return sqil_absorbing_value(gamma) if config.algo == "sqil" else bounded_absorbing_value(config.chi2_alpha, gamma)
+    if config.algo == "sqil":
+        return sqil_absorbing_value(gamma)
+    if not demos_end:
+        return -reward_bound(config.chi2_alpha) / (1.0 - gamma)
+    return bounded_absorbing_value(config.chi2_alpha, gamma)
 
 
-def _behaviour_cloning(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+def _behaviour_cloning(
+    config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor
+) -> Agent | SequenceCloning:
     if spec.discrete:
         return SoftmaxCloning(normaliser, spec.action_size, hidden=config.hidden, seed=config.seed)
+    if spec.actor != "gaussian":
+        return SequenceCloning(cloned_actor(spec, normaliser, config.seed))
     return BehaviourCloning(normaliser, spread, hidden=config.hidden, seed=config.seed)
 
 
@@ -74,6 +125,19 @@ def _iq_learn(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spr
 
 def _sqil(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
     return _soft_agent(functools.partial(sqil_loss, gamma=spec.gamma), config, spec, normaliser, spread)
+
+
+def _dac(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+    return DacAgent(normaliser, spread, _soft_config(config, spec), config.seed)
+
+
+def _value_dice(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+    usual = DiceConfig()
+    dice = DiceConfig(
+        hidden=config.hidden, gamma=spec.gamma, alpha=usual.alpha if config.mode == "online" else 0.0,
+        bc_weight=usual.bc_weight if config.bc_weight is None else config.bc_weight,
+    )  # fmt: skip
+    return ValueDiceAgent(normaliser, spread, dice, config.seed)
 
 
 def _soft_agent(
@@ -87,15 +151,21 @@ def _soft_agent(
             bc_weight=SoftQConfig.bc_weight if cloning is None else cloning,
         )  # fmt: skip
         return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
-    soft = SoftConfig(
+    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, _soft_config(config, spec), config.seed)
+
+
+def _soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
+    cloning = 0.0 if config.state_only else config.bc_weight
+    return SoftConfig(
         hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
         learn_temperature=config.learn_temperature, bc_weight=SoftConfig.bc_weight if cloning is None else cloning,
         bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter, actor_step=config.actor_step,
         action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
         w1_penalty=W1_PENALTY if config.divergence == "w1" and config.algo == "iq" else 0.0,
     )  # fmt: skip
-    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft, config.seed)
 
 
-_Maker = Callable[[TrainConfig, PolicySpec, Normaliser, torch.Tensor], Agent]
-_MAKERS: dict[str, _Maker] = {"bc": _behaviour_cloning, "iq": _iq_learn, "sqil": _sqil}
+_Maker = Callable[[TrainConfig, PolicySpec, Normaliser, torch.Tensor], Agent | SequenceCloning]
+_MAKERS: dict[str, _Maker] = {
+    "bc": _behaviour_cloning, "iq": _iq_learn, "sqil": _sqil, "dac": _dac, "valuedice": _value_dice,
+}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from robot_lfd.demos.cache import FlatDemos
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
-from robot_lfd.train.rows import Rows, demo_rows, moving, taken
+from robot_lfd.train.rows import Rows, demo_rows, moving, stretches, taken
 
 
 class Expert(NamedTuple):
@@ -53,6 +54,7 @@ def expert_rows(
     if not shown.any():
         raise LfdError("the rollouts hold no corrections: no step was driven by hand; give the demos as well")
     rows, corrected = taken(demo_rows(demos, keys, success_blind=success_blind), shown), by_policy[shown]
+    rows = replace(rows, stretch=stretches(rows.step))  # what the policy itself drove breaks a piece in two
     if not keep_pauses:
         kept = moving(rows)
         rows, corrected = taken(rows, kept), corrected[kept]

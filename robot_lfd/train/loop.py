@@ -38,7 +38,7 @@ def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str
         try:
             while session.step < total:
                 scalars = session.one_step() or scalars
-                if session.step % LOG_EVERY == 0 or session.step == total:
+                if session.step % LOG_EVERY == 0 or session.step == total or "eval_success" in scalars:
                     rate = (session.step - first) / (time.perf_counter() - began)
                     scalars |= session.log(scalars, rate)
                     bar.update(task, completed=session.step, note=_note(scalars, rate))

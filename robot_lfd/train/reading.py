@@ -16,6 +16,7 @@ from robot_lfd.errors import LfdError
 from robot_lfd.train.agents import (
     DEFAULT_STEPS,
     check_agent,
+    cloned_shape,
     default_absorbing_value,
     default_gamma,
     default_temperature,
@@ -62,14 +63,15 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     _check_rows(rows, first.env_id)
     discrete = isinstance(actions, gym.spaces.Discrete)
     gamma = default_gamma(config, _is_arm(first.env_id))
-    absorbing = default_absorbing_value(config, gamma)
+    demos_end = _is_arm(first.env_id) or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
+    absorbing = default_absorbing_value(config, gamma, demos_end)
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
         features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
         action_size=int(actions.n) if discrete else rows.action.shape[1],
         hidden=config.hidden, critics=1 if discrete and config.algo == "bc" else config.critics, gamma=gamma,
         temperature=default_temperature(config, discrete), absorbing_value=absorbing,
-        discrete=discrete, layer_norm=not config.no_layer_norm,
+        discrete=discrete, layer_norm=not config.no_layer_norm, **cloned_shape(config, discrete),
     )  # fmt: skip
     check_agent(config, spec)
     return expert, spec

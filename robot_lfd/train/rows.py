@@ -23,7 +23,12 @@ STEP_COLUMNS = ("obs", "action", "reward", "next_obs", "terminated")
 
 @dataclass(frozen=True)
 class Rows:
-    """N transitions as flat arrays, and what F episodes began with."""
+    """N transitions as flat arrays, and what F episodes began with.
+
+    Attributes:
+        step: which recorded step a row is; one number is left out between episodes. A row may be there several times.
+        stretch: which unbroken piece of a demo it belongs to. Pauses may be missing within a piece.
+    """
 
     obs: np.ndarray  # (N, D) float32
     action: np.ndarray  # (N, A) float32; (N,) int64 where actions are discrete
@@ -31,6 +36,8 @@ class Rows:
     next_obs: np.ndarray  # (N, D) float32
     terminated: np.ndarray  # (N,) bool
     first_obs: np.ndarray  # (F, D) float32
+    step: np.ndarray  # (N,) int64
+    stretch: np.ndarray  # (N,) int64
 
     def __len__(self) -> int:
         return len(self.action)
@@ -48,7 +55,15 @@ def demo_rows(demos: FlatDemos, keys: Sequence[str], *, success_blind: bool = Fa
     discrete = demos.action.ndim == 1
     action = np.asarray(demos.action, np.int64 if discrete else np.float32)
     begins = np.concatenate([[0], demos.episode_ends[:-1]]) + np.arange(len(demos.ids))
-    return Rows(columns[seen], action, np.asarray(demos.reward), columns[seen + 1], ended, columns[begins])
+    return Rows(
+        columns[seen], action, np.asarray(demos.reward), columns[seen + 1], ended, columns[begins], seen,
+        stretches(seen),
+    )  # fmt: skip
+
+
+def stretches(step: np.ndarray) -> np.ndarray:
+    """Returns which unbroken run of ascending numbers each of `step` (N,) belongs to, counted from 0."""
+    return np.cumsum(np.diff(step, prepend=step[:1] - 1) != 1)
 
 
 def moving(rows: Rows, still: float = 0.02) -> np.ndarray:
@@ -71,7 +86,7 @@ def without_pauses(rows: Rows) -> Rows:
 
 def taken(rows: Rows, which: np.ndarray) -> Rows:
     """Returns the rows that a mask or a list of indices names."""
-    return replace(rows, **{k: getattr(rows, k)[which] for k in STEP_COLUMNS})
+    return replace(rows, **{k: getattr(rows, k)[which] for k in (*STEP_COLUMNS, "step", "stretch")})
 
 
 class Replay:

@@ -14,24 +14,26 @@ import torch
 from rich.console import Console
 
 from policies.agent import under
-from policies.batch import Batch
 from policies.networks import Normaliser
 from policies.soft_agent import SoftAgent
 from policies.soft_q import SoftQAgent
+from policies.value_dice import ValueDiceAgent
 from robot_lfd.checkpoint import PolicySpec, load_policy, read_json, read_tensors, save_checkpoint
 from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
-from robot_lfd.errors import LfdError
+from robot_lfd.errors import Diverged
 from robot_lfd.evaluate import evaluate
+from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics
 from robot_lfd.train import pixels
 from robot_lfd.train.agents import make_agent
-from robot_lfd.train.expert import told, usual_steps
+from robot_lfd.train.expert import Expert, told, usual_steps
 from robot_lfd.train.loop import progress_bar, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import mode_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
-from robot_lfd.train.rows import Replay, Rows, draw
+from robot_lfd.train.rows import Replay, draw
+from robot_lfd.train.windows import WindowSampler
 
 REPLAY_ROWS = 200_000
 WARM_UP_ROWS = 200  # practice steps before the first online update
@@ -47,7 +49,7 @@ def run(config: TrainConfig) -> dict[str, Any]:
     out = Console()
     out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
     out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
-    session = _Session(config, spec, expert.rows, practice_limit(config, spec, usual_steps(expert)), resumed)
+    session = _Session(config, spec, expert, practice_limit(config, spec, usual_steps(expert)), resumed)
     began = time.perf_counter()
     try:
         scalars = session.train()
@@ -66,13 +68,15 @@ class _Session:
     """One training run: agent, practice and random state, from a checkpoint or from the beginning."""
 
     def __init__(
-        self, config: TrainConfig, spec: PolicySpec, rows: Rows, practice_limit: int | None, resumed: Path | None
+        self, config: TrainConfig, spec: PolicySpec, expert: Expert, practice_limit: int | None, resumed: Path | None
     ) -> None:
+        rows = expert.rows
         self.config, self.spec, self.rows = config, spec, rows
-        self.agent = make_agent(config, spec, rows)
+        self.agent: Any = make_agent(config, spec, rows)
+        self.windows = None if spec.actor == "gaussian" else WindowSampler(rows, spec.window)
         self.rng = np.random.default_rng(config.seed)
         self.practice: Practice | None = None
-        self.step = 0
+        self.step, self.seconds_before, self.began = 0, 0.0, time.perf_counter()
         if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
             env = self._make_env(max_episode_steps=practice_limit, **blind)
@@ -82,6 +86,7 @@ class _Session:
             self._load(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)
         document = {"command": "train", **dataclasses.asdict(config)}
+        document["read"] = {"demos": expert.demos, "rows": len(rows)}
         (config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
         self.metrics = Metrics(config.out, self.step if resumed else None)
 
@@ -107,17 +112,19 @@ class _Session:
             found = self.agent.update(self._draw(replay))
         broken = [k for k, v in found.items() if not np.isfinite(v)]
         if broken:
-            raise LfdError(f"training diverged at step {self.step}: {', '.join(broken)} is not finite; lower --gamma")
+            raise Diverged(f"training diverged at step {self.step}: {', '.join(broken)} is not finite; lower --gamma")
         if self.config.eval_every and self.step % self.config.eval_every == 0:
             found["eval_success"] = self._evaluate()
         return found
 
-    def _draw(self, replay: Replay | None) -> Batch:
+    def _draw(self, replay: Replay | None) -> Any:
+        if self.windows is not None:
+            return self.windows.draw(self.rng, self.config.batch_rows)
         firsts = self.config.batch_rows if self.config.value_term == "first" else 0
         return draw(self.rng, self.rows, replay, self.config.batch_rows, firsts)
 
     def _pretrain(self) -> None:
-        if isinstance(self.agent, (SoftAgent, SoftQAgent)) and not self.config.state_only:
+        if isinstance(self.agent, (SoftAgent, SoftQAgent, ValueDiceAgent)) and not self.config.state_only:
             with progress_bar() as bar:
                 task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
                 for _ in range(self.config.pretrain_steps):
@@ -129,12 +136,19 @@ class _Session:
         self.save()
         result = evaluate(env, load_policy(self.config.out), episodes=self.config.eval_episodes, seed=1000)
         env.close()
+        rows = [dataclasses.asdict(r) for r in result.rows]
+        found = {**result.summary(), "seed": 1000, "step": self.step, "algo": self.config.algo, "rows": rows}
+        write_evaluation(self.config.out, found)
         return result.success_rate
 
     def log(self, scalars: dict[str, float], rate: float) -> dict[str, float]:
         extra = self.practice.scalars() if self.practice else {}
-        self.metrics.write(self.step, {**scalars, **extra, "steps_per_s": rate})
+        self.metrics.write(self.step, {**scalars, **extra, "steps_per_s": rate, "train_s": self._seconds()})
         return extra
+
+    def _seconds(self) -> float:
+        """Returns how long this run has been training, over all its sessions."""
+        return self.seconds_before + time.perf_counter() - self.began
 
     def save(self) -> None:
         training = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
@@ -142,7 +156,7 @@ class _Session:
             training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
         stats = {"mean": self.rows.obs.mean(0).tolist(), "std": self._normaliser_std()}
         stats["action_std"] = np.atleast_1d(self.rows.action.std(0)).tolist()
-        progress = {"step": self.step, "rng": self.rng.bit_generator.state}
+        progress = {"step": self.step, "seconds": round(self._seconds(), 1), "rng": self.rng.bit_generator.state}
         spec = dataclasses.replace(self.spec, step=self.step)
         save_checkpoint(self.config.out, spec, stats, self.agent.deployed(), training, progress)
 
@@ -155,7 +169,7 @@ class _Session:
         if self.practice:
             self.practice.load_state_dict(under(training, "practice"))
         progress = read_json(checkpoint / "progress.json")
-        self.step = int(progress["step"])
+        self.step, self.seconds_before = int(progress["step"]), float(progress.get("seconds", 0.0))
         self.rng.bit_generator.state = progress["rng"]
 
     def close(self) -> None:

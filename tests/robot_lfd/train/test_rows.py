@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_lfd.train.rows import Replay, Rows, draw, without_pauses
+from robot_lfd.train.rows import Replay, Rows, draw, stretches, without_pauses
 
 
 def make_rows(moves: list[float], ended: int | None = None) -> Rows:
@@ -13,7 +13,8 @@ def make_rows(moves: list[float], ended: int | None = None) -> Rows:
     if ended is not None:
         terminated[ended] = True
     action = np.arange(len(moves), dtype=np.float32)[:, None]
-    return Rows(obs[:-1], action, np.zeros(len(moves), np.float32), obs[1:], terminated, obs[:1])
+    reward, step = np.zeros(len(moves), np.float32), np.arange(len(moves))
+    return Rows(obs[:-1], action, reward, obs[1:], terminated, obs[:1], step, stretches(step))
 
 
 def test_pauses_are_left_out_and_ends_never_are():
