@@ -130,6 +130,9 @@ def import_demos(config: DataImportConfig) -> dict[str, Any]:
         control_hz=config.control_hz,
     )
     result = importer(found)(config.source, config.out, options)
+    if "demos" not in result:  # an importer that simulates has shown a table of them
+        there = f", {result['already_there']} were there already" if result["already_there"] else ""
+        Console().print(f"imported {result['imported']} demo(s) into '{config.out}'{there}", markup=False)
     return {"source": str(config.source), "format": found, "out": str(config.out), **result}
 
 
