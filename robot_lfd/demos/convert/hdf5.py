@@ -15,7 +15,7 @@ import numpy as np
 from robot_lfd.errors import LfdError
 
 MAX_RATIO, MAX_EMPTY_BYTES = 200, 64 << 20  # more, compressed, is no recording but a bomb
-MAX_TEXT = 64 << 20
+MAX_TEXT, MAX_NAME = 64 << 20, 1000
 
 
 @contextmanager
@@ -103,6 +103,18 @@ def numbers_in(
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise LfdError(f"{where} holds NaN or infinity")
     return array
+
+
+def texts_in(group: h5py.Group, name: str, *, at_most: int) -> list[str]:
+    """Returns a list of short texts. Raises LfdError where it is none, or longer than can be true."""
+    found, where = _own(group, name), _where(group, name)
+    if not isinstance(found, h5py.Dataset) or found.shape is None or found.ndim != 1 or found.dtype.kind not in "SO":
+        raise LfdError(f"{where} is missing or no list of texts")
+    if found.is_virtual or found.external or (found.dtype.kind == "O" and h5py.check_string_dtype(found.dtype) is None):
+        raise LfdError(f"{where} is no list of texts in this file")
+    if len(found) > at_most or found.dtype.itemsize > MAX_NAME:
+        raise LfdError(f"{where} has {len(found)} entries of {found.dtype}, expected {at_most} names at most")
+    return [t.decode(errors="replace") if isinstance(t, bytes) else str(t) for t in found[()]]
 
 
 def _own(parent: h5py.Group, name: str) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
+from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in, texts_in
 from robot_lfd.demos.convert.options import PLAIN, ImportOptions
 from robot_lfd.demos.convert.robomimic_export import ROBOSUITE, demo_names, import_own_export
 from robot_lfd.demos.convert.staging import adding_to, simulating
@@ -33,6 +33,7 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 
 NO_LIMIT = 10_000_000
+SPLITS = ("train", "valid", "test")  # robomimic's usual filters; others become tags
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class MimicDemo:
     reward: np.ndarray  # (T,) float32
     states: np.ndarray  # (T, S) float64
     model: str  # "" where the file has none
+    labels: dict[str, Any]  # split and tags
 
 
 def import_robomimic_hdf5(source: Path, out: Path, options: ImportOptions = PLAIN) -> dict[str, Any]:
@@ -59,7 +61,8 @@ def import_robomimic_hdf5(source: Path, out: Path, options: ImportOptions = PLAI
         if "lfd_spec" in data.attrs:
             return import_own_export(data, out, options.max_demos)
         env_args = json_in(data, "env_args")
-        demos = [_read_demo(data, name) for name in demo_names(data)[: options.max_demos]]
+        labels = _labels(file, len(data))
+        demos = [_read_demo(data, name, labels) for name in demo_names(data)[: options.max_demos]]
     if not demos:
         raise LfdError(f"'{source}' holds no demos")
     env_id, keywords = _environment(env_args)
@@ -79,7 +82,20 @@ def import_robomimic_hdf5(source: Path, out: Path, options: ImportOptions = PLAI
     return _report(rows, env_id, keywords)
 
 
-def _read_demo(data: h5py.Group, name: str) -> MimicDemo:
+def _labels(file: h5py.File, demos: int) -> dict[str, dict[str, Any]]:
+    """Returns split and tags of each demo, from the file's filters: `mask/train` names the demos to train on."""
+    labels: dict[str, dict[str, Any]] = {}
+    masks = group_in(file, "mask") if "mask" in file else {}
+    for mask in sorted(masks):
+        for name in texts_in(group_in(file, "mask"), mask, at_most=demos):
+            if mask in SPLITS:
+                labels.setdefault(name, {})["split"] = mask
+            elif mask not in ("success", "failure"):
+                labels.setdefault(name, {}).setdefault("tags", []).append(mask)
+    return labels
+
+
+def _read_demo(data: h5py.Group, name: str, labels: dict[str, dict[str, Any]]) -> MimicDemo:
     group = group_in(data, name)
     action = numbers_in(group, "actions", ndim=2)
     T = len(action)
@@ -88,7 +104,8 @@ def _read_demo(data: h5py.Group, name: str) -> MimicDemo:
     states = numbers_in(group, "states", rows=T, ndim=2)
     reward = numbers_in(group, "rewards", rows=T, ndim=1) if "rewards" in group else np.zeros(T)
     model = text_in(group, "model_file") if "model_file" in group.attrs else ""
-    return MimicDemo(name, action.astype(np.float32), reward.astype(np.float32), states.astype(np.float64), model)
+    numbers = action.astype(np.float32), reward.astype(np.float32), states.astype(np.float64)
+    return MimicDemo(name, *numbers, model, labels.get(name, {}))
 
 
 def _environment(env_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -160,7 +177,7 @@ def _observe(env: gym.Env, demo: MimicDemo, world: tuple[str, np.ndarray], origi
         terminated=success,
         truncated=not success,
         model=arm.model(),
-        meta={"device": "robomimic", "source": origin, "resimulates": False},
+        meta={"device": "robomimic", "source": origin, "resimulates": False, **demo.labels},
     )
 
 

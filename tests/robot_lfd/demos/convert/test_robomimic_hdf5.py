@@ -98,6 +98,24 @@ def test_states_are_set_and_observed_in_the_installed_robosuite(lift, tmp_path: 
     assert (again["imported"], again["already_there"], len(store)) == (0, 2, 2)
 
 
+def test_filters_become_splits_and_tags(lift, tmp_path: Path):
+    source = write_mimic(tmp_path / "lift.hdf5", stored(lift))
+    with h5py.File(source, "a") as file:
+        for name, members in {"train": ["demo_1"], "valid": ["demo_0"], "better": ["demo_1"], "success": []}.items():
+            file[f"mask/{name}"] = np.array(members, "S8")
+    import_robomimic_hdf5(source, tmp_path / "out", ImportOptions(open_loop=False))
+    store = DemoStore.open(tmp_path / "out")
+    first, second = (store.info(i) for i in store.ids())
+    assert (first.split, first.tags, second.split, second.tags) == ("valid", (), "train", ("better",))
+    for k, bad in enumerate((np.zeros(3), np.array(["demo_0"] * 9, "S8"), np.array([b"x" * 2000]))):
+        with h5py.File(source, "a") as file:
+            del file["mask/better"]
+            file["mask/better"] = bad
+        with pytest.raises(LfdError, match="mask/better"):
+            import_robomimic_hdf5(source, tmp_path / f"bad-{k}")
+        assert not (tmp_path / f"bad-{k}").exists()
+
+
 def test_human_square_demos_come_in(tmp_path: Path):
     if not HUMAN.exists():
         pytest.skip("no human data; set LFD_DATA to the folder that holds robosuite/square_ph_low_dim.hdf5")
