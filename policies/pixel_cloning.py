@@ -82,6 +82,9 @@ class PixelCloning:
         self.actor.load_state_dict(under(state, "actor"))
         self.ema_actor.load_state_dict(under(state, "ema_actor"))
         load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
+        for parameter, moments in self.optimiser.state.items():  # the fused step needs one memory layout for all
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = torch.empty_like(parameter).copy_(moments[name])
         self.generator.set_state(state["generator"])
 
     def deployed(self) -> dict[str, torch.Tensor]:

@@ -1,0 +1,45 @@
+"""Pictures are kept once, in the order of time; stacks and batches are formed when they are drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robot_lfd.train.images import Sights, draw
+
+
+def make_sights(lengths: list[int], mark: int = 0) -> Sights:
+    """Episodes of T steps and T + 1 pictures; picture i is all i, its proprioception too."""
+    seen = sum(lengths) + len(lengths)
+    starts = np.cumsum([0, *(n + 1 for n in lengths)])[:-1]
+    first = np.repeat(starts, np.array(lengths) + 1)
+    row = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
+    pictures = np.broadcast_to((mark + np.arange(seen)).astype(np.uint8)[:, None, None, None], (seen, 4, 4, 3))
+    numbers = (mark + np.arange(seen, dtype=np.float32))[:, None]
+    return Sights((pictures, pictures), numbers, numbers[:, :0], first, row, numbers[row] * 10)
+
+
+def test_a_stack_holds_the_latest_pictures_and_never_those_of_another_episode():
+    sights = make_sights([3, 2])  # pictures 0-3 and 4-6
+    stacks = sights.stacked(np.array([0, 2, 4, 5]), 3)
+    assert stacks.shape == (4, 2, 3, 4, 4, 3) and stacks.dtype == np.uint8
+    assert stacks[:, 1, :, 0, 0, 0].tolist() == [[0, 0, 0], [0, 1, 2], [4, 4, 4], [4, 4, 5]]
+
+
+def test_a_row_has_its_own_picture_proprioception_and_action():
+    batch = draw(np.random.default_rng(0), [(make_sights([3, 2]), 5)], 64, 1)
+    seen = batch.pictures[:, 0, 0, 0, 0, 0].float()
+    assert set(seen.tolist()) == {0, 1, 2, 4, 5}, "the last picture of an episode has no action"
+    assert (batch.proprio[:, 0] == seen).all() and (batch.action[:, 0] == seen * 10).all()
+    assert batch.state.shape == (64, 0)
+
+
+def test_every_row_of_every_source_is_drawn_alike_and_unfilled_room_never():
+    rng = np.random.default_rng(0)
+    sources = [(make_sights([3]), 3), (make_sights([9], mark=100), 1)]  # one of nine rows is filled
+    counts = np.zeros(256, int)
+    for _ in range(50):
+        batch = draw(rng, sources, 64, 2)
+        counts += np.bincount(batch.pictures[:, 0, -1, 0, 0, 0].numpy(), minlength=256)
+    assert set(np.flatnonzero(counts)) == {0, 1, 2, 100}
+    assert counts[[0, 1, 2, 100]].min() > 0.8 * counts.sum() / 4
+    assert len(draw(rng, [sources[0], (make_sights([9]), 0)], 8, 1).action) == 8

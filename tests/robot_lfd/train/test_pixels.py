@@ -1,0 +1,143 @@
+"""Training from pictures as a user calls it: cloning and distillation, resumed exactly, evaluated, refused plainly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+import robot_lfd
+from robot_lfd.cli import call
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.envs.registry import make_env
+from robot_lfd.evaluate import sight_of
+from robot_lfd.rollout import rollout
+
+FAST = ["--obs", "pixels", "--hidden", "16", "--batch-rows", "4", "--shift-px", "2", "--checkpoint-every", "1000"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two demos that hold pictures, and a teacher on state."""
+    path = tmp_path_factory.mktemp("pixels")
+    words = ["--episodes", "2", "--cameras", "front", "wrist", "--size-px", "32", "--device", "scripted"]
+    assert call(["record", "--env", "pybullet/Reach-v0", "--out", str(path / "reach"), *words]) == 0
+    teacher = ["--demos", str(path / "reach"), "--out", str(path / "teacher"), "--algo", "bc", "--steps", "200"]
+    assert call(["train", *teacher, "--hidden", "16"]) == 0
+    return path
+
+
+def train(home: Path, out: Path, *more: str) -> int:
+    return call(["train", "--demos", str(home / "reach"), "--out", str(out), *FAST, *more])
+
+
+def distil(home: Path, out: Path, *more: str) -> int:
+    teacher = (
+        "--algo",
+        "distill",
+        "--teacher",
+        str(home / "teacher"),
+        "--pretrain-steps",
+        "3",
+        "--teacher-steps",
+        "30",
+    )
+    return train(home, out, *teacher, "--practice-limit", "12", *more)
+
+
+def tensors(run: Path, step: int, name: str) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(run / "checkpoints" / f"{step:08d}" / f"{name}.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["bc", "distill"])
+def test_two_halves_with_a_resume_between_equal_one_whole_run(home: Path, tmp_path: Path, kind: str):
+    def go(out: Path, *more: str) -> int:
+        return distil(home, out, *more) if kind == "distill" else train(home, out, "--algo", "bc", *more)
+
+    assert go(tmp_path / "whole", "--steps", "29", "--frame-stack", "2") == 0
+    assert go(tmp_path / "halves", "--steps", "17", "--frame-stack", "2") == 0  # stops in the middle of an episode
+    assert go(tmp_path / "halves", "--steps", "29", "--frame-stack", "2", "--resume") == 0
+    for name in ("model", "training"):
+        whole, halves = (tensors(tmp_path / run, 29, name) for run in ("whole", "halves"))
+        assert whole.keys() == halves.keys()
+        assert all(torch.equal(whole[k], halves[k]) for k in whole), name
+
+
+def test_every_practice_step_is_labelled_with_what_the_teacher_would_do(home: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    assert distil(home, run, "--steps", "40") == 0
+    teacher = robot_lfd.load_policy(home / "teacher")
+    state = np.fromfile(run / "labelled" / "state.bin", np.float32).reshape(40, -1)
+    action = np.fromfile(run / "labelled" / "action.bin", np.float32).reshape(40, -1)
+    ends = np.cumsum(teacher.spec.sizes)[:-1]  # type: ignore[attr-defined]
+    for row, label in zip(state, action, strict=True):
+        obs = dict(zip(teacher.spec.features, np.split(row, ends), strict=True))  # type: ignore[attr-defined]
+        assert np.array_equal(teacher.act(obs), label)
+    assert len(np.unique(state, axis=0)) > 30, "the arm did not move"
+    first = np.fromfile(run / "labelled" / "first.bin", np.int64)
+    assert set(first) == {0, 12, 24, 36}
+    pictures = np.fromfile(run / "labelled" / "images+front.bin", np.uint8).reshape(40, 32, 32, 3)
+    assert pictures.std((1, 2, 3)).min() > 5
+    said = json.loads((run / "config.json").read_text())["read"]
+    assert said["simulator_state"] == ["target_rel", "eef_height", "eef_vel"], "what training knew is not said"
+    assert said["teacher"]["demos"] == [str(home / "reach")]
+
+
+def test_a_pixel_policy_sees_no_state_and_remembers_its_frames_within_an_episode_only(home: Path, tmp_path: Path):
+    assert distil(home, tmp_path / "run", "--steps", "5", "--frame-stack", "2") == 0
+    policy = robot_lfd.load_policy(tmp_path / "run")
+    keys = policy.policy_keys  # type: ignore[attr-defined]
+    assert set(keys) == {"eef_height", "eef_vel", "gripper_width", "gripper_vel", "images/front", "images/wrist"}
+    env = make_env("pybullet/Reach-v0", max_episode_steps=3, **sight_of(policy))
+    first, again = ([s.action for s in rollout(env, policy, seed=4)] for _ in range(2))
+    assert np.array_equal(first, again), "something was left over from the last episode"
+    obs, _ = env.reset(seed=4)
+    only = {k: obs[k] for k in keys}
+    policy.reset()
+    assert np.array_equal(policy.act(only), first[0])
+    changed = {**only, "images/front": 255 - only["images/front"]}
+    assert not np.array_equal(policy.act(changed), first[0])
+    assert not np.array_equal(policy.act(only), first[0]), "the frame before counts too"
+
+
+def test_evaluation_and_deployment_draw_what_the_policy_sees(home: Path, tmp_path: Path, capfd):
+    assert train(home, tmp_path / "run", "--algo", "bc", "--steps", "2", "--cameras", "wrist") == 0
+    capfd.readouterr()
+    assert call(["eval", str(tmp_path / "run"), "--episodes", "1", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["algo"] == "bc"
+    words = ["--episodes", "1", "--headless", "--no-realtime", "--record", str(tmp_path / "rollouts")]
+    call(["deploy", str(tmp_path / "run"), *words])
+    assert DemoStore.open(tmp_path / "rollouts").spec.features["images/wrist"]["shape"] == [32, 32, 3]
+
+
+def test_what_cannot_work_is_said_in_one_line_before_the_first_step(home: Path, tmp_path: Path, capfd):
+    bare = tmp_path / "bare"
+    assert (
+        call(["record", "--env", "pybullet/Reach-v0", "--out", str(bare), "--device", "scripted", "--episodes", "1"])
+        == 0
+    )
+    teacher = ("--algo", "distill", "--teacher", str(home / "teacher"))
+    draw = f"lfd data render {home / 'reach'} --out {home / 'reach'}-seen --cameras side"
+    cases = {
+        ("--algo", "bc", "--cameras", "side"): f"has pictures of front, wrist, not of side; draw them: {draw}",
+        ("--algo", "iq"): "--obs pixels is offered for --algo bc and distill, not for iq",
+        ("--algo", "distill"): "--algo distill and --teacher RUN (a run on state) go together",
+        ("--algo", "bc", "--teacher", str(home / "teacher")): "--algo distill and --teacher RUN",
+        ("--algo", "bc", "--frame-stack", "0"): "--frame-stack is 0, expected at least 1",
+        ("--algo", "bc", "--features", "nonsense"): "unknown observation 'nonsense'",
+        (*teacher[:3], str(tmp_path / "none")): "no such run",
+    }
+    for words, message in cases.items():
+        capfd.readouterr()
+        assert train(home, tmp_path / "x", *words) == 1, words
+        error = capfd.readouterr().err.strip().splitlines()
+        assert len(error) == 1 and message in error[0], error
+    assert call(["train", "--demos", str(bare), "--out", str(tmp_path / "x"), *FAST, "--algo", "bc"]) == 1
+    assert f"lfd data render {bare}" in capfd.readouterr().err
+    assert call(["train", "--demos", str(home / "reach"), "--out", str(tmp_path / "x"), *teacher]) == 1
+    assert "add --obs pixels" in capfd.readouterr().err
+    assert not (tmp_path / "x").exists()
