@@ -18,6 +18,7 @@ from policies.learned import DiscreteLearned, GaussianLearned, Learned
 from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
 from policies.pixel_actor import PixelActor, Sight
 from policies.pixel_learned import PixelLearned
+from policies.sequence_cloning import Actor, ClonedLearned, PlainActor, make_actor
 from robot_lfd.durable import publish, remove_folder, sync_file, sync_folder, write_tree
 from robot_lfd.errors import LfdError
 
@@ -34,6 +35,7 @@ class PolicySpec:
         action_size: A, or how many actions there are where they are `discrete`.
         absorbing_value: V of the state after the task's end; None: that of the last observation.
         actor: the kind of network that acts; a discrete policy is its critics' softmax.
+        head, window, execute, blend: of actors that only clone, see `policies.sequence_cloning`.
         encoder, frame_stack: of actors that see; `images/<camera>` are then the last of the features.
     """
 
@@ -52,6 +54,10 @@ class PolicySpec:
     actor: str = "gaussian"
     discrete: bool = False
     layer_norm: bool = True
+    head: str = "mse"
+    window: int = 1
+    execute: int = 1
+    blend: bool = False
     encoder: str = ""
     frame_stack: int = 1
     step: int = 0
@@ -122,6 +128,8 @@ def find_checkpoint(path: Path) -> Path:
         raise LfdError(f"no such run: '{path}'; train one with lfd train --out {path}")
     if (path / "DONE").exists():
         return path
+    if any(path.glob("seed-*/config.json")):
+        raise LfdError(f"'{path}' holds runs of several seeds; name one of them, such as {path}/seed-0")
     if (path / "model.safetensors").exists():
         raise LfdError(f"checkpoint '{path}' is unfinished: it has no DONE; use an earlier one of the same run")
     finished = finished_checkpoints(path)
@@ -184,16 +192,17 @@ class LearnedPolicy:
         return self._learned.has_critic
 
     @property
-    def actor(self) -> TanhGaussianActor:
+    def actor(self) -> TanhGaussianActor | PlainActor:
         """The network that acts, with its normalisation: what `lfd export` writes.
 
         Raises:
             LfdError: this kind of policy is not one network from observation to action.
         """
-        if isinstance(self._learned, GaussianLearned):
-            return self._learned.actor
+        actor = getattr(self._learned, "actor", None)
+        if isinstance(actor, (TanhGaussianActor, PlainActor)):
+            return actor
         kind = "discrete" if self.spec.discrete else self.spec.actor
-        raise LfdError(f"'{self.path}' is a {kind} policy; only those that are one network (gaussian) can be exported")
+        raise LfdError(f"'{self.path}' is a {kind} policy; only those without memory or plans can be exported")
 
     def reset(self) -> None:
         """Begins an episode."""
@@ -244,12 +253,22 @@ def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned
     width = sum(spec.sizes)
     normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
     shape = (spec.action_size, spec.hidden, spec.critics)
+    if spec.actor != "gaussian":
+        return ClonedLearned(cloned_actor(spec, normaliser, seed=0), model)
     if spec.discrete:
         table = DiscreteCriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
         return DiscreteLearned(table, model, spec.temperature)
     actor = TanhGaussianActor(normaliser, _row(stats, "action_std", spec.action_size), spec.hidden, seed=0)
     critic = CriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
     return GaussianLearned(actor, critic, model, spec.temperature)
+
+
+def cloned_actor(spec: PolicySpec, normaliser: Normaliser, seed: int) -> Actor:
+    """Returns the actor of a policy that only clones, with first weights."""
+    return make_actor(
+        spec.actor, normaliser, spec.action_size, spec.hidden, head=spec.head, window=spec.window,
+        execute=spec.execute, blend=spec.blend, seed=seed,
+    )  # fmt: skip
 
 
 def _pixel_actor(spec: PolicySpec, stats: dict[str, Any]) -> PixelActor:

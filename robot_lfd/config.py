@@ -70,16 +70,18 @@ class TrainConfig:
     """One or more datasets of the same environment."""
     out: Path
     """Run folder."""
-    algo: Literal["iq", "bc", "sqil", "distill"] = "iq"
-    """iq: IQ-Learn; bc: behaviour cloning; distill: pixels learn from --teacher; to compare: sqil."""
+    algo: Literal["iq", "bc", "sqil", "dac", "valuedice", "distill"] = "iq"
+    """iq: IQ-Learn; bc: behaviour cloning; distill: pixels learn from --teacher; to compare: sqil, dac, valuedice."""
     mode: Literal["online", "offline"] = "online"
     """online: the policy also practises in the simulator; offline: demos alone (below bc so far, see LOG.md)."""
     steps: int | None = None
-    """Gradient steps. Default: 25000 (iq, sqil) or 5000 (bc)."""
+    """Gradient steps. Default: 5000 for bc, else 25000."""
     seed: int = 0
     """Seeds everything that is drawn."""
+    seeds: int | None = None
+    """Train so many runs one after the other, OUT/seed-0, OUT/seed-1, ..., counting up from --seed."""
     resume: Flag = False
-    """Continue the run in --out from its last checkpoint, exactly."""
+    """Continue the run in --out from its last checkpoint, exactly; with --seeds, whatever is not finished."""
     obs: Literal["state", "pixels"] = "state"
     """What the policy sees. pixels: the demos' pictures and what the arm feels of itself, nothing of any object."""
     cameras: tuple[str, ...] = ()
@@ -132,6 +134,18 @@ class TrainConfig:
     """Let the temperature follow the entropy of the demos' spread."""
     bc_weight: float | None = None
     """Weight of the behaviour-cloning term beside IQ-Learn's; 0 switches it off. Default: LOG.md's measured ones."""
+    bc_head: Literal["mse", "gmm"] = "mse"
+    """bc: one action by least squares, or a mixture of five Gaussians, for people who did now this, now that."""
+    memory: Literal["none", "lstm", "gru"] = "none"
+    """bc: a recurrent network; its layers have the widths of --hidden, all of one width."""
+    memory_steps: int = 10
+    """bc: steps after which memory begins anew, and the length of the pieces of demos that it learns from."""
+    chunk: int = 1
+    """bc: actions that are said at once."""
+    chunk_execute: int | None = None
+    """bc: how many of them are done before the policy looks again. Default: half of them."""
+    chunk_blend: Flag = False
+    """bc: say a chunk at every step and do the mean of all that was said about it."""
     bc_decay_steps: int = 0
     """The cloning weight falls to a tenth over so many steps; 0: it stays."""
     q_filter: Flag = False
@@ -192,6 +206,22 @@ class CompareConfig:
     """Write the curves to this .svg file, or curves and table to this .html page."""
     metrics: tuple[str, ...] = ()
     """Draw these logged metrics too, such as q_expert critic_loss. Default: success in practice, where there is any."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """Recover the reward behind demos: what a policy's Q-function thinks of recorded episodes, good and bad.
+
+    Example: lfd reward runs/lift-iq --demos rollouts/lift --out reward.csv
+    """
+
+    run: Positional[Path]
+    """Run folder or checkpoint folder of an algorithm with a Q-function: iq, sqil."""
+    demos: tuple[Path, ...]
+    """One or more datasets: demos, or rollouts of mixed quality."""
+    out: Path | None = None
+    """Write reward, recovered reward and value of every step to this .csv file."""
     json: JsonFlag = False
 
 
@@ -273,7 +303,9 @@ class ReviewConfig:
     export: Path | None = None
     """Write one self-contained HTML file instead of serving the page."""
     policy: Path | None = None
-    """Run whose Q-function is shown along each episode."""
+    """Run whose Q-function is shown along each episode, and which can be watched beside a person."""
+    runs: tuple[Path, ...] = ()
+    """Further runs for the evaluation page, to compare with --policy and with each other."""
     camera: str | None = None
     """Camera of the videos; stored pictures, or the main camera re-simulated, without it."""
     size_px: int = 192

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 
 from policies.agent import Agent
@@ -29,7 +30,8 @@ DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_00
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
     mean, std = torch.from_numpy(rows.obs.mean(0)), torch.from_numpy(rows.obs.std(0))
-    return _MAKERS[config.algo](config, spec, Normaliser(mean, std), torch.from_numpy(np.atleast_1d(rows.action.std(0))))
+    spread = torch.from_numpy(np.atleast_1d(rows.action.std(0)))
+    return _MAKERS[config.algo](config, spec, Normaliser(mean, std), spread)
 
 
 def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
