@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "train": ("TrainConfig", "robot_lfd.train.trainer:run", "train a policy from demos"),
     "eval": ("EvalConfig", "robot_lfd.evaluate:run", "measure a policy's success over fixed seeds"),
     "compare": ("CompareConfig", "robot_lfd.compare:run", "runs beside each other: table and learning curves"),
+    "reward": ("RewardConfig", "robot_lfd.reward:run", "what a Q-function thinks of recorded episodes"),
     "deploy": ("DeployConfig", "robot_lfd.deploy:run", "let a policy drive the arm in real time"),
     "export": ("ExportConfig", "robot_lfd.export:run", "a policy as one file that runs without this project"),
     "replay": ("ReplayConfig", "robot_lfd.replay:run", "re-simulate recorded episodes, check, film"),

@@ -470,6 +470,8 @@ class DataRenderConfig:
     """Cameras to look through."""
     size_px: int = 84
     """Height and width of the pictures."""
+    pictures: Literal["reference", "fast"] | None = None
+    """Quality: fast leaves out what a small picture hardly shows. Default: as the demos' environment says."""
     json: JsonFlag = False
 
 
