@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
+import pygame
+
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.rollout import Pace
 from tests.teleop.virtual_pad import VirtualPad
@@ -39,6 +41,14 @@ def tap(pad: VirtualPad, *buttons: str) -> Acts:
         yield from wait(2)
         pad.button(button, False)
         yield from wait(2)
+
+
+def press(*keys: int) -> Acts:
+    """Presses keys of the window one after the other, as pygame hears them."""
+    for key in keys:
+        for kind in (pygame.KEYDOWN, pygame.KEYUP):
+            pygame.event.post(pygame.event.Event(kind, key=key))
+        yield
 
 
 def until(condition: Callable[[], bool]) -> Acts:
