@@ -44,15 +44,16 @@ def import_lerobot(source: Path, out: Path, options: ImportOptions = PLAIN) -> d
             def read() -> Iterator[tuple[str | None, Episode]]:
                 return _episodes(source, info, rest, hz, options.max_demos, videos)
 
-            report = store_all(source, out, read, rest, options.env_id, hz)
             lost = _video_loss(videos, rest)
+            words = [f"{name} comes from video, which is lossy: {describe_loss(loss)}" for name, loss in lost.items()]
+            report = store_all(source, out, read, rest, options.env_id, hz)
     except LfdError:
         raise
     except Exception as error:  # whatever pyarrow makes of damaged files
         reason = str(error).split("\n")[0][:200]
         raise LfdError(f"'{source}' cannot be read as a LeRobotDataset: {type(error).__name__}: {reason}") from error
-    for camera, loss in lost.items():
-        Console().print(f"{camera} comes from video, which is lossy: {describe_loss(loss)}", markup=False)
+    for line in words:
+        Console().print(line, markup=False)
     return {**report, "video_loss": lost}
 
 

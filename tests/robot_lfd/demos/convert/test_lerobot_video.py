@@ -7,6 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -139,6 +140,17 @@ def test_a_video_named_elsewhere_is_not_looked_for(tmp_path: Path):
         info.write_text(json.dumps({**described, "video_path": path}))
         with pytest.raises(LfdError, match="keeps its videos in"):
             import_lerobot(tmp_path / "out", tmp_path / "again")
+
+
+@pytest.mark.parametrize("said", ["no JSON", '{"front": {"mean_error": 1}}', '{"front": 3}'])
+def test_a_spoilt_note_on_the_loss_stores_nothing(tmp_path: Path, said):
+    store = filmed(tmp_path / "demos")
+    export_lerobot(store, store.ids(), tmp_path / "out", video="h264")
+    with h5py.File(tmp_path / "out" / "lfd.hdf5", "a") as file:
+        file.attrs["video_loss"] = said
+    with pytest.raises(LfdError):
+        import_lerobot(tmp_path / "out", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def test_video_that_the_format_cannot_hold_is_refused(tmp_path: Path, capsys):
