@@ -90,7 +90,7 @@ def run(config: RewardConfig) -> dict[str, Any]:
         raise LfdError("no dataset was given; name one or more with --demos")
     if config.out is not None and config.out.suffix != ".csv":
         raise LfdError(f"--out {config.out}: single steps are written as .csv, found '{config.out.suffix}'")
-    policy = load_policy(config.run)
+    policy: Any = load_policy(config.run)
     if not policy.has_critic:
         raise LfdError(f"'{config.run}' is {policy.algo} and has no Q-function, so no reward; train with --algo iq")
     judged = list(_judge_all(policy, config.demos))
