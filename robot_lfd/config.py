@@ -95,7 +95,7 @@ class TrainConfig:
     colour_jitter: float = 0.0
     """pixels: colours are changed at random by up to this share in training."""
     state_weight: float | None = None
-    """pixels: weight of guessing the simulator's state in training. Default: 1 for distill; else 0, it is not looked at."""
+    """pixels: weight of guessing the simulator's state in training. Default: 1 for distill, else 0, state unseen."""
     teacher: Path | None = None
     """distill: a run on state, of the same environment, that labels what the pixel policy sees."""
     teacher_steps: int = 1500

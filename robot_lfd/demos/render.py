@@ -29,15 +29,18 @@ def run(config: DataRenderConfig) -> dict[str, Any]:
     if not config.cameras:
         raise LfdError("no camera was named; say which with --cameras")
     ids = store.ids()
-    keywords = {k: v for k, v in store.spec.env_kwargs.items() if k not in ("max_episode_steps", "render_mode")}
+    looks = {} if config.pictures is None else {"pictures": config.pictures}
+    env_kwargs = {**store.spec.env_kwargs, **looks}
+    keywords = {k: v for k, v in env_kwargs.items() if k not in ("max_episode_steps", "render_mode")}
     if not store.spec.env_id.startswith(("pybullet/", "robosuite/")):
         keywords["render_mode"] = "rgb_array"  # ours draw on demand, others only where they were told so
     env = make_env(
         store.spec.env_id, cameras=config.cameras, size_px=config.size_px, max_episode_steps=NO_LIMIT, **keywords
     )
     drifted, new = [], 0
+    spec = spec_with(store.spec, config.cameras, config.size_px)
     try:
-        out = DemoStore.open_or_create(config.out, spec_with(store.spec, config.cameras, config.size_px))
+        out = DemoStore.open_or_create(config.out, dataclasses.replace(spec, env_kwargs=env_kwargs))
         with progress("rendering", len(ids)) as advance:
             for episode_id in ids:
                 if episode_id not in out:

@@ -60,6 +60,18 @@ def test_new_cameras_see_what_the_environment_shows(reach: DemoStore, tmp_path: 
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["already_there"] == 2
 
 
+def test_fast_pictures_are_named_in_the_dataset_so_that_a_policy_is_shown_the_same(reach: DemoStore, tmp_path: Path):
+    words = ["data", "render", str(reach.path), "--cameras", "front", "--size-px", "24"]
+    assert call([*words, "--out", str(tmp_path / "fast"), "--pictures", "fast"]) == 0
+    assert call([*words, "--out", str(tmp_path / "usual")]) == 0
+    fast, usual = (DemoStore.open(tmp_path / name) for name in ("fast", "usual"))
+    assert fast.spec.env_kwargs == {"pictures": "fast"} and usual.spec.env_kwargs == {}
+    first = reach.ids()[0]
+    one, other = (store[first].obs["images/front"] for store in (fast, usual))
+    assert one.shape == other.shape and (one != other).any()
+    assert verify(fast, replay=True).problems == []
+
+
 def test_an_unknown_camera_is_named(reach: DemoStore, tmp_path: Path, capsys):
     words = ["data", "render", str(reach.path), "--out", str(tmp_path / "out"), "--cameras", "nowhere"]
     assert call(words) == 1
