@@ -189,6 +189,12 @@ def test_a_stale_missing_or_broken_observation_stops_the_arm_in_its_very_tick_wi
     assert re.search(reason, str(limited.stop_reason)) and sent[0] == 0
 
 
+def test_a_camera_in_the_hand_may_see_the_same_plain_table_while_the_arm_moves():
+    guard, table = ObservationGuard(), np.full((4, 4, 3), 7, np.uint8)
+    for k in range(5):
+        guard.check({"eef_pos": np.array([0.03 * k, 0, 0]), "images/robot0_eye_in_hand": table}, np.ones(3))
+
+
 def test_a_world_that_rests_is_not_stale_while_the_arm_is_told_to_rest():
     guard = ObservationGuard()
     for _ in range(5):
