@@ -17,8 +17,8 @@ from robot_lfd.errors import LfdError
 COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:function, what it does
     "demo": ("DemoConfig", "robot_lfd.demo:run", "the whole loop in minutes, no screen needed"),
     "record": ("RecordConfig", "robot_lfd.record:run", "drive the arm and record demos"),
-    "train": ("TrainConfig", "robot_lfd.train.trainer:run", "train a policy from demos"),
-    "eval": ("EvalConfig", "robot_lfd.evaluate:run", "measure a policy's success over fixed seeds"),
+    "train": ("TrainConfig", "robot_lfd.train.seeds:run", "train a policy from demos"),
+    "eval": ("EvalConfig", "robot_lfd.evaluate_seeds:run", "measure a policy's success over fixed seeds"),
     "compare": ("CompareConfig", "robot_lfd.compare:run", "runs beside each other: table and learning curves"),
     "reward": ("RewardConfig", "robot_lfd.reward:run", "what a Q-function thinks of recorded episodes"),
     "deploy": ("DeployConfig", "robot_lfd.deploy:run", "let a policy drive the arm in real time"),
