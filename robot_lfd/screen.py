@@ -200,6 +200,8 @@ def _too_slow(session: Session) -> str:
 def does_now(session: Session) -> dict[str, str]:
     """Returns what each function does in the session's state; functions that do nothing now are missing."""
     policy, state = session.policy, session.state
+    if state == "REPLAY":
+        return {"start": "enough", "pause": "hold", "help": "help", "mute": "sounds"}
     does = {f: f for f in (*_axes(policy.axes), "slow", "clutch", "speed_up", "speed_down")}
     does |= {"help": "help", "mute": "sounds"}
     if 6 in policy.axes:
@@ -218,16 +220,23 @@ def does_now(session: Session) -> dict[str, str]:
     }
     marks = {"success": "success", "failure": "failure"}
     later = {**marks, "note": "note", "undo": "take back the last"} if session.kept else {}
-    later |= {"replay": "play the last", "pause": "play the last"} if session.last else {}
-    back = {"replay": "play back"}
+    player = _player(session)
+    later |= {player: "play the last"} if session.last else {}
+    back = {player: "play back"} if player == "replay" or state == "ENDED" else {}
     return does | {
         "READY": {"start": "start", "discard": "another start", **later, "quit": "quit"},
         "COUNTDOWN": {"pause": "wait", "discard": "wait"},
         "REC": {**running, **marks, "start": "keep", "pause": "pause", "stop": "pause"},
         "PAUSED": {**running, **marks, **back, "start": "go on", "pause": "go on"},
-        "ENDED": {**running, **marks, **back, "start": "keep", "pause": "play back"},
-        "REPLAY": {"start": "enough", "pause": "hold", "replay": "enough", "quit": "enough"},
+        "ENDED": {**running, **marks, **back, "start": "keep"},
     }.get(state, {})
+
+
+def _player(session: Session) -> str:
+    """Returns the function that plays back: pads have no button to spare, and pause does it there."""
+    bindings = getattr(session.policy.device, "bindings", None)
+    shown = set(bindings.functions.values()) if bindings else set()
+    return "pause" if "pause" in shown and "replay" not in shown else "replay"
 
 
 def _axes(driven: Sequence[int]) -> list[str]:

@@ -182,8 +182,10 @@ def _draw_picture(canvas: Canvas, model: ViewModel, x: float, y: float, w: float
     canvas.box(x, y, w, h, BLACK, radius=8)
     if names:
         _blit(canvas, model.pictures[names[0]], x, y, w, h)
-        canvas.veil(x + 10, y + 10, canvas.text_width(names[0], 13) + 16, 22, 150)
-        canvas.text(names[0], x + 18, y + 21, 13, TEXT)
+        rows, columns = model.pictures[names[0]].shape[:2]
+        left = x + max(0.0, w - h * columns / rows) / 2
+        canvas.veil(left + 10, y + 10, canvas.text_width(names[0], 13) + 16, 22, 150)
+        canvas.text(names[0], left + 18, y + 21, 13, TEXT)
     else:
         canvas.text("no picture: this environment draws nothing", x + w / 2, y + h / 2, 16, DIM, align="middle")
     if len(names) > 1:

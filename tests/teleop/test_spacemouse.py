@@ -11,7 +11,7 @@ from teleop.device import Event, TeleopError
 from teleop.keyboard import make_keyboard
 from teleop.spacemouse import SpaceMouseDevice
 
-pyspacemouse = pytest.importorskip("pyspacemouse", reason="an extra: pip install 'robot-lfd[spacemouse]'")
+pytest.importorskip("pyspacemouse", reason="an extra: pip install 'robot-lfd[spacemouse]'")
 FULL = 350  # what a SpaceMouse sends at the end of an axis's way
 
 

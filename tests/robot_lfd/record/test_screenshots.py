@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pygame
@@ -16,6 +17,7 @@ from teleop.device import Command
 from teleop.keyboard import KEYS, KeyboardDevice
 from teleop.scripted import make_scripted_operator
 from tests.robot_lfd.record.person import Person, kept, tap, until, wait
+from tests.teleop.test_spacemouse import Cap
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 6.0  # for the mirror to draw the newest instant, at full size
@@ -84,7 +86,7 @@ def test_every_state_of_the_window_has_its_picture(no_screen, tmp_path, monkeypa
     demos = Path("demos/lift")
     record.run(RecordConfig(env=env, out=demos, device="scripted", episodes=6))
     ghost = GhostKeyboard(env)
-    monkeypatch.setattr(record, "_make_device", lambda config: ghost)
+    monkeypatch.setattr(record, "make_device", lambda *args: ghost)
 
     def script():
         yield from wait(3)
@@ -121,6 +123,13 @@ def test_every_state_of_the_window_has_its_picture(no_screen, tmp_path, monkeypa
         yield from until(kept(demos, 7))
         yield from wait(20)
         yield from _shot(folder, "verdict")
+        yield from _press(pygame.K_r)
+        yield from wait(60)
+        yield from _press(pygame.K_p)  # holds the playback still
+        yield from wait(2)
+        yield from _shot(folder, "replay")
+        yield from _press(pygame.K_RETURN)
+        yield from wait(3)
         yield from _press(pygame.K_ESCAPE)
 
     config = RecordConfig(env=env, out=demos, episodes=10, operator="Ada", countdown_s=2.5, view_px=512)
@@ -152,6 +161,30 @@ def test_the_pad_has_its_picture(pad, tmp_path, monkeypatch):
 
     config = RecordConfig(
         env="pybullet/Lift-v0", out=Path("demos/lift"), device="gamepad", env_kwargs=("control=pose",), view_px=512
+    )
+    record.run(config, Person(script()).make_pace)
+
+
+def test_the_spacemouse_has_its_picture(no_screen, tmp_path, monkeypatch):
+    pytest.importorskip("pyspacemouse", reason="an extra: pip install 'robot-lfd[spacemouse]'")
+    folder, cap = _folder(tmp_path).absolute(), Cap()
+    monkeypatch.setattr("pyspacemouse.api.Enumeration", lambda: SimpleNamespace(find=lambda: [cap]))
+    monkeypatch.chdir(tmp_path)
+
+    def script():
+        yield from wait(3)
+        cap.press(1)
+        cap.press()
+        cap.push(x=-120, y=-300, z=80)
+        cap.turn(rz=-250)
+        yield from wait(25)
+        yield from _shot(folder, "spacemouse")
+        for _ in range(2):
+            yield from _press(pygame.K_ESCAPE)
+            yield from wait(3)
+
+    config = RecordConfig(
+        env="pybullet/Lift-v0", out=Path("demos/lift"), device="spacemouse", env_kwargs=("control=pose",), view_px=512
     )
     record.run(config, Person(script()).make_pace)
 
