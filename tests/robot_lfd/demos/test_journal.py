@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robot_lfd.demos.journal import is_running, open_attempt
+from robot_lfd.demos.journal import is_running, lost_attempts, open_attempt
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
 from tests.robot_lfd.demos.conftest import MODEL, made_up_episode
@@ -107,3 +107,24 @@ def test_lines_are_made_durable_every_second_without_being_asked(store: DemoStor
     journal = Journal(store.path / "journal" / "x.jsonl", "x", store.keep_model, flush_s=0.01)
     assert synced.wait(5)
     journal.close()
+
+
+def test_an_attempt_that_was_kept_stays_until_it_is_written_while_the_next_one_runs(store: DemoStore):
+    journal = store.journal()
+    what = {"success": True, "terminated": False, "truncated": False, "time": [[0.0, 0.0]], "meta": {"note": "good"}}
+    numbers = []
+    for seed in (1, 2):
+        journal.begin("", STATE, seed)
+        journal.step(np.zeros(4, np.float32))
+        numbers.append(journal.keep(f"id-{seed}", what))
+    journal.begin("", STATE, 3)
+    journal.step(np.ones(4, np.float32))
+    found = lost_attempts(journal.path)
+    assert [(a.seed, a.kept and a.kept["id"]) for a in found] == [(1, "id-1"), (2, "id-2"), (3, None)]
+    assert found[0].kept and found[0].kept["meta"] == {"note": "good"} and journal.reference == found[2].reference
+    journal.end(numbers[0])
+    assert [a.seed for a in lost_attempts(journal.path)] == [2, 3]
+    journal.end()  # the running one is discarded
+    assert [a.seed for a in lost_attempts(journal.path)] == [2] and open_attempt(journal.path) is None
+    journal.close()
+    assert journal.path.exists()  # the second one is still wanted
