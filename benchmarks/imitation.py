@@ -1,4 +1,4 @@
-"""Success of IQ-Learn beside behaviour cloning and SQIL from the same demos, features, and number of episodes.
+"""Success of IQ-Learn beside clones of several kinds, SQIL, DAC and ValueDICE, from the same demos and features.
 
 Prints one JSON line a policy and writes all of them to --out. Every row names its command's settings, final checkpoint,
 episodes and Wilson 95 % interval. An interrupted benchmark goes on where it stopped: finished runs are not done again.
@@ -28,13 +28,19 @@ ROWS: dict[str, dict[str, Any]] = {
     "iq-offline": {"algo": "iq", "mode": "offline"},
     "iq-blind": {"algo": "iq", "success_blind": True},  # control: success is hidden from the learner
     "sqil": {"algo": "sqil"},
+    "dac": {"algo": "dac"},
+    "valuedice": {"algo": "valuedice"},
+    "valuedice-offline": {"algo": "valuedice", "mode": "offline"},
+    "bc-gmm": {"algo": "bc", "bc_head": "gmm"},
+    "bc-rnn": {"algo": "bc", "bc_head": "gmm", "memory": "lstm"},  # robomimic's BC-RNN, at the width of the others
+    "bc-chunk": {"algo": "bc", "chunk": 8},
 }
 
 
 def measure(row: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Trains and evaluates one policy; returns what is reported of it."""
     run = args.work / f"{row}-{seed}"
-    settings = {**ROWS[row], **({} if row == "bc" else {"steps": args.steps})}
+    settings = {**ROWS[row], **({} if ROWS[row]["algo"] == "bc" else {"steps": args.steps})}
     trained: dict[str, Any] = {}
     result = run / "benchmark.json"
     if result.exists():
