@@ -117,7 +117,8 @@ class Ensemble(nn.Module):
         x = rows.expand(len(self.weights[0]), *rows.shape)  # (N, B, in)
         for i, (gain, shift) in enumerate(zip(self.gains, self.shifts, strict=True)):
             x = torch.baddbmm(self.biases[i], x, self.weights[i])
-            x = F.relu(F.layer_norm(x, x.shape[-1:]) * gain + shift if self.layer_norm else x)
+            x = torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), gain) if self.layer_norm else x
+            x = F.relu(x, inplace=True)
         return torch.baddbmm(self.biases[-1], x, self.weights[-1])
 
 
@@ -162,5 +163,4 @@ class DiscreteCriticEnsemble(Ensemble):
 @torch.no_grad()
 def move_towards(target: nn.Module, source: nn.Module, share: float) -> None:
     """Moves every parameter of `target` by `share` of the way to `source`."""
-    for mine, theirs in zip(target.parameters(), source.parameters(), strict=True):
-        mine.lerp_(theirs, share)
+    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), share)
