@@ -13,7 +13,7 @@ from torch import nn
 class SmallEncoder(nn.Module):
     """Three convolutions that stride at once: 84x84 becomes 11x11 after a third of the work of a usual first layer.
 
-    One forward and backward of 64 pictures takes 15 ms on one core, DrQ-v2's 250 ms (LOG.md, "Encoders on a CPU").
+    A forward and backward pass takes an eleventh of the CPU time of DrQ-v2's (benchmarks/results/encoders.json).
     """
 
     def __init__(self, channels: int, width: int) -> None:

@@ -40,6 +40,7 @@ def test_the_arm_contract_is_kept(task: str):
     assert set(arm.policy_keys) <= set(obs) and all(v.dtype == np.float32 for v in obs.values())
     assert len(arm.action_names) == len(arm.action_scale) == len(arm.action_units) == env.action_space.shape[0]
     assert not any(k in arm.policy_keys for k in ("eef_pos", "object_pos", "target_pos")), "features are relative"
+    assert set(arm.proprio_keys) <= set(obs) and not [k for k in arm.proprio_keys if "object" in k or "target" in k]
     for camera in arm.camera_names:
         picture = arm.render_camera(camera, 48, 64)
         assert picture.shape == (48, 64, 3) and picture.dtype == np.uint8 and picture.std() > 5

@@ -62,6 +62,12 @@ def test_it_offers_the_arm_contract(env):
     assert np.allclose(arm.action_scale[:6], [0.05] * 3 + [0.5] * 3)
     assert set(arm.policy_keys) <= set(env.observation_space.spaces)
     assert not [k for k in arm.policy_keys if k.endswith("_pos")], "a policy should see relations, not places"
+    assert set(arm.proprio_keys) <= set(arm.policy_keys)
+    assert (
+        {"eef_height", "eef_vel"}
+        <= set(arm.proprio_keys)
+        <= {"eef_rot", "eef_height", "eef_vel", "gripper_width", "gripper_vel"}
+    ), "pixel policies feel the arm alone"
     assert all(s.dtype == np.float32 for s in env.observation_space.spaces.values())
 
 
