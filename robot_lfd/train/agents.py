@@ -101,7 +101,11 @@ def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool) 
     """
     if config.terminal == "bootstrap":
         return None
-    if config.terminal == "zero" or config.algo == "bc" or (config.algo == "sqil" and not demos_end):
+    if (
+        config.terminal == "zero"
+        or config.algo in ("bc", "dac", "valuedice")
+        or (config.algo == "sqil" and not demos_end)
+    ):
         return 0.0
     if config.algo == "sqil":
         return sqil_absorbing_value(gamma)
