@@ -80,6 +80,8 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
 def _check_numbers(config: TrainConfig) -> None:
     if config.algo == "distill":
         raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
+    if config.cameras or config.teacher is not None:
+        raise LfdError(f"--{'cameras' if config.cameras else 'teacher'} is for --obs pixels, --obs is {config.obs}")
     for name in ("batch_rows", "critics", "updates_per_step"):
         if getattr(config, name) < 1:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")

@@ -140,4 +140,6 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(home: Path, 
     assert f"lfd data render {bare}" in capfd.readouterr().err
     assert call(["train", "--demos", str(home / "reach"), "--out", str(tmp_path / "x"), *teacher]) == 1
     assert "add --obs pixels" in capfd.readouterr().err
+    assert call(["train", "--demos", str(home / "reach"), "--out", str(tmp_path / "x"), "--cameras", "front"]) == 1
+    assert "--cameras is for --obs pixels, --obs is state" in capfd.readouterr().err
     assert not (tmp_path / "x").exists()
