@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_lfd.envs.pybullet_panda import PandaEnv, upright_pose
+from robot_lfd.envs.pybullet_cubes import grasped, nearness, upright_pose
+from robot_lfd.envs.pybullet_panda import PandaEnv
 
 LIFTED_M = 0.10
 
@@ -29,8 +30,6 @@ class LiftEnv(PandaEnv):
         return {}
 
     def _reward_and_success(self, obs: dict[str, np.ndarray]) -> tuple[float, bool]:
-        near = 1.0 - float(np.tanh(10.0 * np.linalg.norm(obs["object_rel"])))
         height = float(obs["object_height"][0])
-        grasped = float(near > 0.7 and 0.02 < obs["gripper_width"][0] < 0.065)
         lifted = min(max(height / LIFTED_M, 0.0), 1.0)
-        return (near + grasped + lifted) / 3.0, height > LIFTED_M
+        return (nearness(obs) + grasped(obs) + lifted) / 3.0, height > LIFTED_M

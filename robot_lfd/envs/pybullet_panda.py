@@ -1,4 +1,4 @@
-"""PandaEnv: a Franka Panda at a table in PyBullet; each task (Reach, Push, Lift) is a subclass in a file of its own."""
+"""PandaEnv: a Franka Panda at a table in PyBullet; each task (Reach, Lift, ...) is a subclass in a file of its own."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 from robot_lfd.envs.low_poly import drawn_urdf
+from robot_lfd.envs.pybullet_cubes import BOX_HALF_M
 from robot_lfd.errors import LfdError
 
 
@@ -53,7 +54,7 @@ ARM_FORCES = (87.0,) * 4 + (12.0,) * 3  # Nm, of the URDF
 STEP_M, STEP_RAD, STEP_WIDTH_M = 0.025, 0.1, 0.02  # what an action of 1.0 asks for in one control step
 FINGER_FORCE_N = 20.0  # what a finger's motor presses with at most
 LEAD_M, LEAD_RAD = 0.03, 0.15  # the goal runs ahead of the gripper by no more than this
-BOX_HALF_M = 0.02
+MARK_COLOUR = (0.0, 0.62, 0.45)  # green
 HOLD_STEPS = 5  # success must hold for a quarter of a second
 
 _BODY = 13  # position 3, quaternion 4, linear velocity 3, angular velocity 3
@@ -236,9 +237,13 @@ class PandaEnv(gym.Env):
         b.changeConstraint(gear, gearRatio=-1, erp=0.1, maxForce=50)
         self._limits = np.array([b.getJointInfo(self._robot, j)[8:10] for j in (*ARM, *FINGERS)]).T  # (2, 9)
         self._objects: list[int] = []
-        ball = b.createVisualShape(pybullet.GEOM_SPHERE, radius=0.015, rgbaColor=[0.0, 0.62, 0.45, 0.9])
-        self._marker: int = b.createMultiBody(0, -1, ball, [0, 0, -1])
+        self._marker = self._make_mark()
         self._pristine: int = b.saveState()
+
+    def _make_mark(self) -> int:
+        """Returns the new body that shows where the target is."""
+        ball = self._bullet.createVisualShape(pybullet.GEOM_SPHERE, radius=0.015, rgbaColor=[*MARK_COLOUR, 0.9])
+        return self._bullet.createMultiBody(0, -1, ball, [0, 0, -1])
 
     def _add_box(self, colour: list[float]) -> int:
         b, half = self._bullet, [BOX_HALF_M] * 3
@@ -290,6 +295,10 @@ class PandaEnv(gym.Env):
     def _body_state(self, body: int) -> np.ndarray:
         pose, twist = self._bullet.getBasePositionAndOrientation(body), self._bullet.getBaseVelocity(body)
         return np.concatenate([*pose, *twist])
+
+    def _touched(self, body: int) -> bool:
+        """Whether the arm touched a body in the last physics step."""
+        return any(contact[8] <= 0.0 for contact in self._bullet.getContactPoints(self._robot, body))
 
     def _grasp_pose(self) -> tuple[np.ndarray, np.ndarray]:
         link = self._bullet.getLinkState(self._robot, GRASP, computeForwardKinematics=1)
@@ -370,13 +379,6 @@ def _turned(goal: np.ndarray, turn: np.ndarray, now: np.ndarray) -> np.ndarray:
     if ahead > LEAD_RAD:
         goal = np.array(pybullet.getQuaternionSlerp(now, goal, LEAD_RAD / ahead))
     return goal
-
-
-def upright_pose(rng: np.random.Generator, low: tuple[float, float], high: tuple[float, float]) -> np.ndarray:
-    """Returns the pose (7,) of a box on the table, drawn from a rectangle, with any yaw."""
-    x, y = rng.uniform(low, high)
-    yaw = rng.uniform(-np.pi, np.pi)
-    return np.array([x, y, BOX_HALF_M, 0.0, 0.0, np.sin(yaw / 2), np.cos(yaw / 2)])
 
 
 _COLOURS = [[0.84, 0.37, 0.0, 1], [0.0, 0.45, 0.70, 1]]  # vermillion, blue: apart for colour-blind eyes too

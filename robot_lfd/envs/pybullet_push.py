@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_lfd.envs.pybullet_panda import PandaEnv, upright_pose
+from robot_lfd.envs.pybullet_cubes import upright_pose
+from robot_lfd.envs.pybullet_panda import PandaEnv
 
 PUSHED_M = 0.03
 

@@ -11,7 +11,13 @@ from gymnasium.envs.registration import load_env_creator
 
 from robot_lfd.errors import LfdError
 
-PYBULLET_TASKS = {"Reach": 150, "Push": 300, "Lift": 200}  # task -> time limit in control steps
+PYBULLET_TASKS = {
+    "Reach": 150,
+    "Push": 300,
+    "Lift": 200,
+    "PickPlace": 300,
+    "Stack": 300,
+}  # task -> time limit in control steps
 ROBOSUITE_TASKS = {
     "Lift": 500,
     "Stack": 500,

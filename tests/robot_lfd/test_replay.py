@@ -52,7 +52,7 @@ def test_a_recorded_episode_re_simulates_bit_for_bit_in_another_environment_obje
     assert (again.success, again.terminated) == (True, True)
 
 
-@pytest.mark.parametrize("task", ["Reach", "Push", "Lift"])
+@pytest.mark.parametrize("task", ["Reach", "Push", "Lift", "PickPlace", "Stack"])
 def test_a_pybullet_episode_re_simulates_bit_for_bit(task):
     env_id = f"pybullet/{task}-v0"
     episode = record(make_env(env_id), Wander(4, seed=1), seed=11, steps=40)

@@ -14,13 +14,13 @@ from gymnasium.utils.env_checker import check_env
 
 from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.contract import ArmEnv, arm_of
-from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.registry import PYBULLET_TASKS, make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.rollout import rollout
 from teleop.human import HumanPolicy
 from teleop.scripted import make_scripted_operator
 
-TASKS = ("Reach", "Push", "Lift")
+TASKS = tuple(PYBULLET_TASKS)
 
 
 @pytest.mark.parametrize("control", ["position", "pose"])
