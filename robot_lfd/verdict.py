@@ -62,6 +62,12 @@ def judge(episode: Episode, control_hz: float, replays: bool | None) -> Verdict:
     )
 
 
+def path_smoothness(position: np.ndarray, control_hz: float) -> float:
+    """Returns how smooth a path (T + 1, 3) of the gripper is, as `Verdict` tells it; NaN where nothing moves."""
+    steps = np.linalg.norm(np.diff(np.asarray(position, np.float64), axis=0), axis=1)
+    return _smoothness(steps * control_hz, control_hz)
+
+
 def tick_rate(time: np.ndarray, control_hz: float) -> tuple[float, float]:
     """Returns the achieved rate, pauses left out, and the share of late ticks, of (T, 2) times.
 

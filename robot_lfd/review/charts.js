@@ -21,7 +21,7 @@ function chartView(chart, T, hz, onPick) {
     root,
     draw: (bands) => drawChart(canvas, chart, T, hz, bands),
     show(frame) {
-      cursor.style.transform = `translateX(${(frame / T) * plot.clientWidth}px)`;
+      cursor.style.transform = `translateX(${(Math.min(frame, T) / T) * plot.clientWidth}px)`;
       chart.lines.forEach((line, i) => (outputs[i].textContent = digits(line.values[Math.min(frame, line.values.length - 1)])));
     },
   };

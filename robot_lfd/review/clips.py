@@ -44,6 +44,15 @@ class Clip:
     note: str
 
 
+@dataclass(frozen=True)
+class View:
+    """A camera (None: the first stored one, else the main one), a size, and whether stored pictures will do."""
+
+    camera: str | None
+    size_px: int
+    stored: bool
+
+
 class ClipMaker:
     """Makes the clips of a dataset; the simulator is started when the first one needs it.
 
@@ -63,17 +72,33 @@ class ClipMaker:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def clip(self, episode_id: str) -> Clip:
-        """Returns the clip of an episode, from the cache where it was made before."""
-        kept = _read(self.folder, episode_id)
+    def clip(self, episode_id: str, camera: str | None = None, size_px: int | None = None) -> Clip:
+        """Returns the clip of an episode, from the cache where it was made before.
+
+        Args:
+            camera: another one than the maker's. size_px: of pictures that are simulated again, stored ones or not.
+        """
+        view = View(camera or self.camera, self.size_px if size_px is None else size_px, size_px is None)
+        folder = self.folder(view)
+        kept = _read(folder, episode_id)
         if kept is None:
-            kept = self._make(self.store.recorded(episode_id))
-            _keep(self.folder, episode_id, kept)
+            kept = self._make(self.store.recorded(episode_id), view)
+            _keep(folder, episode_id, kept)
         return kept
+
+    def cameras(self) -> list[str]:
+        """Returns every camera that an episode can be seen through; the first is the one shown without being asked."""
+        stored = [k.removeprefix("images/") for k in self.store.spec.features if k.startswith("images/")]
+        try:
+            known = list(arm_of(self.simulator()).camera_names)
+        except LfdError:
+            known = []
+        first = [self.camera] if self.camera else []
+        return list(dict.fromkeys([*first, *stored, *known]))
 
     def still(self, episode_id: str) -> bytes:
         """Returns the last picture alone as a JPEG, without drawing the rest; empty where there is none."""
-        folder = self.folder
+        folder = self.folder(View(self.camera, self.size_px, True))
         for path in (folder / f"{episode_id}.jpg", folder / f"{episode_id}.still.jpg"):
             try:
                 return path.read_bytes()
@@ -88,27 +113,27 @@ class ClipMaker:
     def _last_picture(self, episode: Episode) -> bytes:
         stored = next((k for k in episode.obs if k.startswith("images/") and self.camera in (None, k[7:])), None)
         if stored is not None:
-            return _still(episode.obs[stored][-1])
+            return still_of(episode.obs[stored][-1])
         try:
-            env = self._simulator()
+            env = self.simulator()
             replay_episode(env, episode)
             arm = arm_of(env)
-            return _still(arm.render_camera(self.camera or arm.camera_names[0], STILL_PX, STILL_PX))
+            return still_of(arm.render_camera(self.camera or arm.camera_names[0], STILL_PX, STILL_PX))
         except LfdError:
             return b""
 
-    @property
-    def folder(self) -> Path:
+    def folder(self, view: View) -> Path:
         """Where clips of this camera and size are kept."""
-        return self.store.path / "cache" / "review" / f"{self.camera or 'main'}-{self.size_px}"
+        drawn = "" if view.stored else "-drawn"
+        return self.store.path / "cache" / "review" / f"{view.camera or 'main'}-{view.size_px}{drawn}"
 
-    def _make(self, episode: Episode) -> Clip:
+    def _make(self, episode: Episode, view: View) -> Clip:
         stored = [c.removeprefix("images/") for c in episode.obs if c.startswith("images/")]
-        camera = self.camera or (stored[0] if stored else None)
-        if camera in stored:
+        camera = view.camera or (stored[0] if stored and view.stored else None)
+        if camera in stored and view.stored:
             return self._encode(episode.obs[f"images/{camera}"], str(camera), "")
         try:
-            again, frames = replay_episode(self._simulator(), episode, camera=camera, size_px=self.size_px)
+            again, frames = replay_episode(self.simulator(), episode, camera=camera, size_px=view.size_px)
         except LfdError as error:
             return Clip(b"", b"", camera or "", f"no pictures: {error}")
         assert frames is not None
@@ -116,16 +141,18 @@ class ClipMaker:
         note = f"re-simulated, but {difference}" if difference else "re-simulated, equal to the recording"
         return self._encode(frames, camera or "main", note)
 
-    def _simulator(self) -> gym.Env:
+    def simulator(self) -> gym.Env:
+        """Returns the dataset's environment, started when it is first wanted."""
         if self._env is None:
             self._env = self._stack.enter_context(replay_env(self.store.spec))
         return self._env
 
     def _encode(self, frames: np.ndarray, camera: str, note: str) -> Clip:
-        return Clip(encode_mp4(frames, self.store.spec.control_hz, quality=QUALITY), _still(frames[-1]), camera, note)
+        return Clip(encode_mp4(frames, self.store.spec.control_hz, quality=QUALITY), still_of(frames[-1]), camera, note)
 
 
-def _still(picture: np.ndarray) -> bytes:
+def still_of(picture: np.ndarray) -> bytes:
+    """Returns a picture (H, W, 3) as a JPEG of at most STILL_PX."""
     import cv2
 
     size = (STILL_PX, round(STILL_PX * picture.shape[0] / picture.shape[1]))

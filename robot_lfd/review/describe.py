@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robot_lfd.demos.episode import Episode
 from robot_lfd.evaluate import wilson_interval
+from robot_lfd.verdict import path_smoothness
 
 if TYPE_CHECKING:
     from robot_lfd.demos.spec import DatasetSpec
@@ -41,7 +43,7 @@ def dataset_summary(store: DemoStore, rows: list[dict[str, Any]], hidden: int) -
 def episode_row(store: DemoStore, episode_id: str, episode: Episode, number: int) -> dict[str, Any]:
     """Returns what the grid and the facts of an exported episode show; labels and trim are applied."""
     info = store.info(episode_id)
-    measured = measures(episode.reward, episode.time, episode.intervention, store.spec.control_hz)
+    measured = measures(episode.arrays(), store.spec.control_hz)
     return {**measured, **said(info), "number": number}
 
 
@@ -70,14 +72,21 @@ def said(info: EpisodeInfo) -> dict[str, Any]:
     }
 
 
-def measures(reward: np.ndarray, time: np.ndarray, intervention: np.ndarray, control_hz: float) -> dict[str, Any]:
-    """Returns what the arrays of an episode come to: length, return, timing, steps by hand."""
+def measures(arrays: Mapping[str, np.ndarray], control_hz: float) -> dict[str, Any]:
+    """Returns what the arrays of an episode come to: length, return, smoothness, timing, steps by hand.
+
+    Args:
+        arrays: reward, time, intervention, and obs/eef_pos where there is one.
+    """
+    reward, time, intervention = (arrays[name] for name in ("reward", "time", "intervention"))
     late_ms = 1000.0 * (time[:, 1] - time[:, 0])
     late = (late_ms > LATE_SHARE * 1000.0 / control_hz).nonzero()[0]
+    path = arrays.get("obs/eef_pos")
     return {
         "length": len(reward),
         "seconds": _short(len(reward) / control_hz),
         "return": _short(float(reward.sum())),
+        "smoothness": None if path is None else _short(path_smoothness(path, control_hz)),
         "interventions": int(intervention.sum()),
         "by_hand": [int(x) for x in intervention] if intervention.any() else [],
         "late": len(late),
@@ -144,16 +153,23 @@ def _short(value: float) -> float | None:
     return float(f"{value:.4g}") if np.isfinite(value) else None
 
 
+def misfit(store: DemoStore, policy: Any) -> str | None:
+    """Returns why a policy has nothing to say of a dataset; None where it has."""
+    spec = store.spec
+    if policy.env_id != spec.env_id:
+        return f"it was trained for {policy.env_id}, the dataset is of {spec.env_id}"
+    missing = [k for k in policy.policy_keys if f"obs/{k}" not in spec.features and k not in spec.features]
+    return f"it needs observation '{missing[0]}', which the dataset does not hold" if missing else None
+
+
 def belief_charts(policy: Any, episode: Episode) -> list[dict[str, Any]]:
     """Returns what a policy believes along an episode: Q(s, a), V(s), the recovered reward; how far its action is away.
 
     The recovered reward is r = Q(s, a) - gamma V(s'), as the policy tells it. A policy without a critic (behaviour
     cloning) has an opinion on the action alone.
     """
-    T = len(episode)
     before, action, _, _ = _rows(episode)
-    own = np.array([policy.act({k: v[t] for k, v in before.items()}) for t in range(T)]).reshape(T, -1)
-    gap = np.linalg.norm(own - action, axis=1)
+    gap = action_gaps(policy, episode)
     found = [_chart("disagreement", "distance to the policy's action", [("|a - policy(s)|", gap)], shown=True)]
     if not getattr(policy, "has_critic", False):
         return found
@@ -163,11 +179,22 @@ def belief_charts(policy: Any, episode: Episode) -> list[dict[str, Any]]:
     return [*beliefs, _chart("recovered reward", "Q(s, a) - γ V(s')", [("r", reward)], shown=True), *found]
 
 
-def recovered_mean(policy: Any, episode: Episode) -> float | None:
-    """Returns the mean recovered reward a step: low ones are demos that the policy finds odd. None without a critic."""
-    if not getattr(policy, "has_critic", False):
-        return None
-    return _short(float(np.mean(policy.recovered_reward(*_rows(episode)))))
+def action_gaps(policy: Any, episode: Episode) -> np.ndarray:
+    """Returns how far each action taken is from the policy's own, (T,)."""
+    before, action, _, _ = _rows(episode)
+    policy.reset()
+    own = [policy.act({k: v[t] for k, v in before.items()}) for t in range(len(episode))]
+    return np.linalg.norm(np.array(own).reshape(len(episode), -1) - action, axis=1)
+
+
+def judgement(policy: Any, episode: Episode) -> dict[str, float | None]:
+    """Returns by what a policy ranks an episode: mean recovered reward a step; for want of a critic, agreement.
+
+    Low ones are demos that the policy finds odd.
+    """
+    if getattr(policy, "has_critic", False):
+        return {"recovered": _short(float(np.mean(policy.recovered_reward(*_rows(episode)))))}
+    return {"agreement": _short(-float(np.mean(action_gaps(policy, episode))))}
 
 
 def _rows(episode: Episode) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]:

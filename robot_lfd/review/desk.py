@@ -4,110 +4,204 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from robot_lfd.config import ReviewConfig
+from robot_lfd.demos.edit import provenance
 from robot_lfd.demos.store import DemoStore, EpisodeInfo
 from robot_lfd.errors import LfdError
+from robot_lfd.review.beside import fly, kept_film, time_for
 from robot_lfd.review.clips import ClipMaker
-from robot_lfd.review.describe import belief_charts, charts, dataset_summary, measures, recovered_mean, said
+from robot_lfd.review.describe import belief_charts, charts, dataset_summary, judgement, measures, misfit, said
+from robot_lfd.review.evaluation import EvaluationDesk
+from robot_lfd.review.studio import STILL, Studio
+from robot_lfd.review.wishes import Conflict, checked, revision, whole_number
 
-LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 4000, 80, 30
 MEASURED = ("reward", "time", "intervention")
-
-
-class Conflict(Exception):
-    """The episode has been changed meanwhile: in another tab, or by another program."""
+PATH = "obs/eef_pos"
+MOST_AT_ONCE = 256
+SMALLEST_PX, LARGEST_PX = 64, 1024
 
 
 class Desk:
     """The datasets under review.
 
     Args:
-        policy: whose beliefs are shown and by whose recovered reward episodes are ranked; None for none.
+        policy: whose beliefs are shown and by whose judgement episodes are ranked; None for none.
     """
 
     def __init__(self, stores: list[DemoStore], config: ReviewConfig, policy: Any = None) -> None:
         self.stores, self.policy = stores, policy
+        self._judges = [policy if policy is not None and misfit(s, policy) is None else None for s in stores]
+        self.evaluations = EvaluationDesk([*([config.policy] if config.policy else []), *config.runs])
         self._makers = [ClipMaker(s, config.camera, config.size_px) for s in stores]
-        self._studio = ThreadPoolExecutor(1, "studio")  # simulators and their graphics belong to one thread
+        self._studio = Studio()
         self._derived = [self._read_derived(s) for s in stores]
 
     def close(self) -> None:
         """Ends the simulators."""
+        self._studio.close(self._end_simulators)
+
+    def _end_simulators(self) -> None:
         for maker in self._makers:
-            self._studio.submit(maker.__exit__, None, None, None)
-        self._studio.shutdown(wait=True, cancel_futures=True)
+            maker.__exit__(None, None, None)
+
+    # What is shown
 
     def index(self) -> dict[str, Any]:
         """Returns the heads of all datasets and a row for every episode, deleted ones too."""
-        heads, rows = [], []
+        heads, rows = list[dict[str, Any]](), list[dict[str, Any]]()
         for number, store in enumerate(self.stores):
             mine = [self.row(number, i, place) for place, i in enumerate(store.ids(deleted=True), 1)]
-            heads.append(dataset_summary(store, [r for r in mine if not r["deleted"]], 0))
+            head = dataset_summary(store, [r for r in mine if not r["deleted"]], 0)
+            heads.append({**head, "judged": self._judges[number] is not None})
             rows += mine
             self._keep_derived(number)
-        return {"datasets": heads, "episodes": rows}
+        about = {"algo": self.policy.algo, "step": self.policy.step} if self.policy is not None else None
+        return {"datasets": heads, "episodes": rows, "policy": about, "evaluated": bool(self.evaluations.groups)}
 
     def row(self, dataset: int, episode_id: str, number: int = 0) -> dict[str, Any]:
         """Returns what the page shows of an episode; what its arrays say is computed once and kept."""
         store = self.store(dataset)
         info = store.info(episode_id)
-        key = f"{episode_id} {list(info.trim) if info.trim else ''} {self.policy.path if self.policy else ''}"
+        judge = self._judges[dataset]
+        # 2: the version of what `_measure` returns
+        key = f"2 {episode_id} {list(info.trim) if info.trim else ''} {judge.path if judge else ''}"
         found = self._derived[dataset].get(key)
         if found is None:
-            found = self._derived[dataset][key] = self._measure(store, info)
+            found = self._derived[dataset][key] = self._measure(store, info, judge)
         return {**found, **said(info), "dataset": dataset, "number": number, "revision": revision(info)}
 
-    def _measure(self, store: DemoStore, info: EpisodeInfo) -> dict[str, Any]:
-        if self.policy is not None:
+    def _measure(self, store: DemoStore, info: EpisodeInfo, judge: Any) -> dict[str, Any]:
+        if judge is not None:
             episode = store[info.id]
-            arrays, recovered = episode.arrays(), {"recovered": recovered_mean(self.policy, episode)}
-        else:
-            arrays, recovered = store.arrays(info.id, MEASURED), {}
-        reward, time, intervention = (arrays[name] for name in MEASURED)
-        return {**measures(reward, time, intervention, store.spec.control_hz), **recovered}
+            return {**measures(episode.arrays(), store.spec.control_hz), **judgement(judge, episode)}
+        wanted = [*MEASURED, *([PATH] if PATH in store.spec.features else [])]
+        return measures(store.arrays(info.id, wanted), store.spec.control_hz)
 
     def curves(self, dataset: int, episode_id: str) -> list[dict[str, Any]]:
         """Returns the curves of an episode, the policy's beliefs first."""
         store = self.store(dataset)
         episode = store[episode_id]
-        beliefs = belief_charts(self.policy, episode) if self.policy is not None else []
+        judge = self._judges[dataset]
+        beliefs = belief_charts(judge, episode) if judge is not None else []
         return [*beliefs, *charts(episode, store.spec)]
 
-    def clip(self, dataset: int, episode_id: str) -> tuple[bytes, str]:
-        """Returns the video of an episode, and where its pictures come from."""
+    def clip(self, dataset: int, episode_id: str, camera: str = "", size: str = "") -> tuple[bytes, str]:
+        """Returns the video of an episode, and where its pictures come from.
+
+        Args:
+            camera: another one than usual. size: pixels, for pictures that are simulated again; "": as usual.
+        """
         self._known(dataset, episode_id)
-        clip = self._studio.submit(self._makers[dataset].clip, episode_id).result()
+        clip = self._studio.do(lambda: self._makers[dataset].clip(episode_id, camera or None, _size(size)))
         return clip.mp4, clip.note
+
+    def cameras(self, dataset: int) -> list[str]:
+        """Returns the cameras that episodes of a dataset can be seen through."""
+        self.store(dataset)
+        return self._studio.do(self._makers[dataset].cameras)
 
     def still(self, dataset: int, episode_id: str) -> bytes:
         """Returns the last picture of an episode as a JPEG."""
         self._known(dataset, episode_id)
-        return self._studio.submit(self._makers[dataset].still, episode_id).result()
+        return self._studio.do(lambda: self._makers[dataset].still(episode_id), STILL)
 
-    def change(self, dataset: int, episode_id: str, wish: dict[str, Any]) -> dict[str, Any]:
-        """Writes what a person says of an episode into the label log, durably; returns the new row.
+    def beside(self, dataset: int, episode_id: str) -> tuple[bytes, dict[str, Any]]:
+        """Returns the film of what the policy does from this episode's very start, and how that ends."""
+        self._known(dataset, episode_id)
+        if self._judges[dataset] is None:
+            raise LfdError("no policy knows this task; give one with --policy")
+        return self._studio.do(lambda: self._fly_beside(dataset, episode_id))
+
+    def _fly_beside(self, dataset: int, episode_id: str) -> tuple[bytes, dict[str, Any]]:
+        store, maker = self.stores[dataset], self._makers[dataset]
+        episode = store.recorded(episode_id)
+        start = {"model": episode.model, "sim_state": episode.sim_state[0]}
+        judge = hashlib.sha256(str(self.policy.path.resolve()).encode()).hexdigest()[:12]
+        folder = store.path / "cache" / "review" / f"beside-{judge}-{maker.size_px}"
+        limit = time_for(len(episode))
+        seed = episode.meta.get("seed")
+        view = {"camera": maker.camera, "size_px": maker.size_px}
+        return kept_film(
+            folder, episode_id, store.spec.control_hz,
+            lambda: fly(maker.simulator(), self.policy, seed=seed, options=start, limit=limit, **view),
+        )  # fmt: skip
+
+    def film(self, run: int, step: int, seed: int) -> tuple[bytes, dict[str, Any]]:
+        """Returns the film of an evaluated episode."""
+        return self._studio.do(lambda: self.evaluations.film(run, step, seed))
+
+    def end_of_film(self, run: int, step: int, seed: int) -> bytes:
+        """Returns how an evaluated episode ended, as a JPEG."""
+        return self._studio.do(lambda: self.evaluations.still(run, step, seed), STILL)
+
+    # What is changed
+
+    def change(self, wishes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Writes what a person says of episodes into the label log, durably; returns the new rows.
 
         Args:
-            wish: success, note, tags, trim, deleted, as far as they change; and the `revision` that the person saw.
+            wishes: `dataset`, `id`, what changes (success, note, tags, split, trim, deleted), and the `revision` that
+                the person saw. All are checked before the first is written.
 
         Raises:
-            Conflict: the episode is not any more what the person saw.
-            LfdError: something in the wish makes no sense; nothing was changed then.
+            Conflict: one of them is not any more what the person saw.
+            LfdError: something makes no sense; nothing was changed then.
         """
-        store = self.store(dataset)
+        if not 0 < len(wishes) <= MOST_AT_ONCE:
+            raise LfdError(f"{len(wishes)} changes were asked for, expected 1 to {MOST_AT_ONCE}")
+        named = [(*self._named(w), checked({k: v for k, v in w.items() if k not in ("dataset", "id")})) for w in wishes]
+        for (dataset, episode_id, _), wish in zip(named, wishes, strict=True):
+            self._unchanged(dataset, episode_id, wish)
+        for dataset, episode_id, fields in named:
+            self._write(self.stores[dataset], episode_id, dict(fields))
+        return [self.row(dataset, episode_id) for dataset, episode_id, _ in named]
+
+    def split(self, wish: dict[str, Any]) -> list[dict[str, Any]]:
+        """Makes two episodes of one, at step `at` of what is left of it; returns both rows, the old one first.
+
+        The recording stays whole in both, each trimmed to its part: what a person undoes is a trim and a deletion.
+
+        Raises:
+            Conflict, LfdError: as `change` does.
+        """
+        dataset, episode_id = self._named(wish)
+        self._unchanged(dataset, episode_id, wish)
+        store = self.stores[dataset]
+        info = store.info(episode_id)
+        start, stop = info.trim or (0, info.attributes["length"])
+        at = whole_number(wish.get("at"))
+        if at is None or not 0 < at < stop - start:
+            raise LfdError(f"an episode of {stop - start} steps can be split at 1 to {stop - start - 1}")
+        origin = {**provenance(store, episode_id), "split_from": episode_id}
+        new = f"{episode_id[:-6]}{secrets.token_hex(3)}"  # the same instant: it stands beside the old one
+        store.append(store.recorded(episode_id), episode_id=new, **origin)
+        kept = store.labels[episode_id]
+        store.label(new, trim=(start + at, stop), **{k: getattr(kept, k) for k in ("success", "note", "tags", "split")})
+        store.label(episode_id, trim=(start, start + at))
+        return [self.row(dataset, i) for i in (episode_id, new)]
+
+    def _named(self, wish: dict[str, Any]) -> tuple[int, str]:
+        dataset, episode_id = whole_number(wish.get("dataset")), wish.get("id")
+        if dataset is None:
+            raise LfdError("a change names its dataset by number")
         self._known(dataset, episode_id)
-        fields = _checked(wish)
-        if wish.get("revision") != revision(store.info(episode_id)):
+        return dataset, str(episode_id)
+
+    def _unchanged(self, dataset: int, episode_id: str, wish: dict[str, Any]) -> None:
+        if wish.get("revision") != revision(self.stores[dataset].info(episode_id)):
             raise Conflict
+
+    def _write(self, store: DemoStore, episode_id: str, fields: dict[str, Any]) -> None:
         deleted = fields.pop("deleted", None)
         if fields:
             store.label(episode_id, **fields)
         if deleted is not None:
             (store.delete if deleted else store.undelete)(episode_id)
-        return self.row(dataset, episode_id)
 
     def store(self, dataset: int) -> DemoStore:
         """Returns a dataset by its number. Raises LfdError where there is none."""
@@ -115,19 +209,21 @@ class Desk:
             raise LfdError(f"there is no dataset {dataset}")
         return self.stores[dataset]
 
-    def _known(self, dataset: int, episode_id: str) -> None:
+    def _known(self, dataset: int, episode_id: Any) -> None:
         if episode_id not in self.store(dataset):
             raise LfdError(f"there is no episode '{episode_id}'")
 
+    # What is computed once
+
     def _read_derived(self, store: DemoStore) -> dict[str, Any]:
         try:
-            found = json.loads((store.path / "cache" / "review" / "rows.json").read_text())
+            found = json.loads((_derived_home(store) / "rows.json").read_text())
             return found if isinstance(found, dict) else {}
         except (OSError, ValueError):
             return {}
 
     def _keep_derived(self, number: int) -> None:
-        folder = self.stores[number].path / "cache" / "review"
+        folder = _derived_home(self.stores[number])
         try:
             folder.mkdir(parents=True, exist_ok=True)
             part = folder / "rows.json.part"
@@ -137,28 +233,13 @@ class Desk:
             return  # a cache on a read-only or full disk is no reason to show nothing
 
 
-def revision(info: EpisodeInfo) -> str:
-    """Returns a short name of everything that can be changed of an episode: equal names, equal labels."""
-    said = [info.success, info.note, list(info.tags), info.split, info.trim and list(info.trim), info.deleted]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+def _derived_home(store: DemoStore) -> Path:
+    return store.path / "cache" / "review"
 
 
-def _checked(wish: dict[str, Any]) -> dict[str, Any]:
-    """Returns the fields of a wish that change something, each of the right kind. Raises LfdError otherwise."""
-    known = {"success": bool, "deleted": bool, "note": str, "tags": list, "trim": list, "revision": str}
-    for name, value in wish.items():
-        if name not in known or not isinstance(value, known[name]):
-            raise LfdError(f"'{name}' cannot be {json.dumps(value)[:60]}")
-    fields = {k: v for k, v in wish.items() if k != "revision"}
-    if len(fields.get("note", "")) > LONGEST_NOTE:
-        raise LfdError(f"the note has {len(fields['note'])} letters, at most {LONGEST_NOTE} are kept")
-    if "tags" in fields:
-        tags = fields["tags"]
-        if len(tags) > MOST_TAGS or not all(isinstance(t, str) and 0 < len(t) <= LONGEST_TAG for t in tags):
-            raise LfdError(f"tags are at most {MOST_TAGS} words of up to {LONGEST_TAG} letters")
-        fields["tags"] = tuple(dict.fromkeys(tags))
-    if "trim" in fields:
-        if len(fields["trim"]) != 2 or not all(isinstance(x, int) and not isinstance(x, bool) for x in fields["trim"]):
-            raise LfdError("a trim is a first and a last step")
-        fields["trim"] = tuple(fields["trim"])
-    return fields
+def _size(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdigit() or not SMALLEST_PX <= int(text) <= LARGEST_PX:
+        raise LfdError(f"a size is {SMALLEST_PX} to {LARGEST_PX} pixels")
+    return int(text)

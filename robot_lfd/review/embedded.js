@@ -14,6 +14,10 @@ async function openSource() {
     datasets: data.datasets,
     episodes: data.episodes,
     made: data.made,
+    evaluated: Boolean(data.evaluation),
+    evaluation: async () => data.evaluation,
+    film: async () => ({ url: null, about: "films of evaluations are shown by lfd review without --export" }),
+    end: () => null,
     async charts(index) {
       return JSON.parse(block("charts-" + index));
     },

@@ -1,7 +1,7 @@
 // One episode: video in step with curves, scrubbed by mouse and keyboard.
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
-const picked = new Map(); // chart name -> shown or not, kept from one episode to the next
+const charted = new Map(); // chart name -> shown or not, kept from one episode to the next
 let leave = () => 0;
 let drawn = -1; // the episode on the screen: after a change it is drawn again where it was
 
@@ -13,11 +13,11 @@ async function drawEpisode(source, index) {
   const views = [];
   const player = makePlayer(T, hz, e.trim ? e.trim[0] : 0, () => show());
   const controls = transport(player, T, hz, e);
-  const screen = el("div", { class: "screen" });
+  const screen = makeScreen(source, e, player);
   const plots = el("div", { class: "plots" });
   const page = el("div", { class: "wide" }, titleBar(source, e),
     el("div", { class: "episode" },
-      el("div", { class: "left" }, screen, controls.root, keysLine(), source.editable && editor(source, e, player), facts(source, e)),
+      el("div", { class: "left" }, screen.root, controls.root, keysLine(), source.editable && editor(source, e, player), facts(source, e)),
       el("div", { class: "right" }, chooser(charts, fill), plots)));
   document.getElementById("main").replaceChildren(page);
 
@@ -52,7 +52,7 @@ async function drawEpisode(source, index) {
     return player.frame;
   };
   if (before.index === index && before.frame <= T) player.go(before.frame);
-  showVideo(source, e, screen, player).catch((problem) => screen.replaceChildren(el("div", { class: "none" }, problem.message)));
+  screen.start().catch((problem) => say(problem.message));
 }
 
 function leaveEpisode() {
@@ -60,24 +60,16 @@ function leaveEpisode() {
   drawn = -1;
 }
 
-async function showVideo(source, e, screen, player) {
-  screen.replaceChildren(el("div", { class: "none" }, "drawing …"));
-  const url = await source.clip(e.index);
-  if (!screen.isConnected) return; // the reader has gone on
-  if (!url) {
-    screen.replaceChildren(el("div", { class: "none" }, e.pictures || "no pictures"));
-    return;
-  }
-  const video = el("video", { src: url, muted: true, playsinline: true, preload: "auto", "aria-label": `Video of episode ${e.number}`, onclick: () => player.toggle() });
-  video.muted = true;
-  screen.replaceChildren(video);
-  player.attach(video);
+// The episode before or after this one, in the order that the grid shows.
+function neighbour(source, e, by) {
+  const list = chosen(source), place = list.indexOf(e);
+  return place < 0 ? source.episodes[e.index + by] : list[place + by];
 }
 
 function titleBar(source, e) {
   const step = (by, name) => {
-    const to = e.index + by;
-    return source.episodes[to] ? el("a", { class: "button", href: "#e" + to }, name) : el("button", { disabled: true }, name);
+    const to = neighbour(source, e, by);
+    return to ? el("a", { class: "button", href: "#e" + to.index }, name) : el("button", { disabled: true }, name);
   };
   return el("div", { class: "bar" },
     el("a", { class: "button", href: "#" }, "← All episodes"),
@@ -85,6 +77,7 @@ function titleBar(source, e) {
     verdict(e.success),
     e.deleted && el("span", { class: "pill bad" }, "deleted"),
     e.verdict && el("span", { class: "pill plain" }, "label set by hand"),
+    e.odd && el("span", { class: "pill bad" }, `odd: judged ${e.rank} of ${e.ranked}`),
     e.interventions > 0 && el("span", { class: "pill hand" }, e.interventions + " steps by hand"),
     e.stop_reason && el("span", { class: "pill bad" }, "stopped: " + e.stop_reason),
     el("div", { class: "push" }, step(-1, "‹ Previous"), step(1, "Next ›")));
@@ -96,13 +89,22 @@ function transport(player, T, hz, e) {
     SPEEDS.map((s) => el("option", { value: s, selected: s === 1 }, s + "×")));
   const time = el("div", { class: "time num" });
   const done = el("div", { class: "done" }), knob = el("div", { class: "knob" });
-  const hands = runs(e.by_hand).map(([from, to]) => el("div", { class: "hand", style: { left: (100 * from) / T + "%", width: (100 * (to - from)) / T + "%" } }));
-  const lates = e.late_steps.map((k) => el("div", { class: "late", style: { left: (100 * k) / T + "%" } }));
+  const hands = runs(e.by_hand).map(([from, to]) => [el("div", { class: "hand" }), from, to - from]);
+  const lates = e.late_steps.map((k) => [el("div", { class: "late" }), k, 0]);
+  let stretched = 0;
+  const stretch = () => { // a policy beside may take longer than the recording
+    stretched = player.length;
+    track.setAttribute("aria-valuemax", stretched);
+    for (const [mark, from, width] of [...hands, ...lates]) {
+      mark.style.left = (100 * from) / stretched + "%";
+      if (width) mark.style.width = (100 * width) / stretched + "%";
+    }
+  };
   const track = el("div", { class: "track", role: "slider", tabindex: "0", "aria-label": "Time", "aria-valuemin": 0, "aria-valuemax": T },
-    el("div", { class: "rail" }, hands, done), lates, knob);
+    el("div", { class: "rail" }, hands.map(([mark]) => mark), done), lates.map(([mark]) => mark), knob);
   const pick = (event) => {
     const box = track.getBoundingClientRect();
-    player.go(Math.round(((event.clientX - box.left) / box.width) * T));
+    player.go(Math.round(((event.clientX - box.left) / box.width) * player.length));
   };
   track.addEventListener("pointerdown", (event) => { track.setPointerCapture(event.pointerId); pick(event); });
   track.addEventListener("pointermove", (event) => { if (track.hasPointerCapture(event.pointerId)) pick(event); });
@@ -111,12 +113,13 @@ function transport(player, T, hz, e) {
   return {
     root,
     show() {
-      const share = (100 * player.frame) / T + "%", seconds = (player.frame / hz).toFixed(2);
+      const share = (100 * player.frame) / player.length + "%", seconds = (player.frame / hz).toFixed(2);
+      if (stretched !== player.length) stretch();
       play.textContent = player.playing ? "❚❚ Pause" : "▶ Play";
       done.style.width = knob.style.left = share;
-      time.replaceChildren(el("b", {}, `${seconds} / ${(T / hz).toFixed(2)} s`), `step ${player.frame} of ${T}`);
+      time.replaceChildren(el("b", {}, `${seconds} / ${(player.length / hz).toFixed(2)} s`), `step ${player.frame} of ${player.length}`);
       track.setAttribute("aria-valuenow", player.frame);
-      track.setAttribute("aria-valuetext", `${seconds} seconds, step ${player.frame} of ${T}`);
+      track.setAttribute("aria-valuetext", `${seconds} seconds, step ${player.frame} of ${player.length}`);
     },
   };
 }
@@ -136,18 +139,21 @@ function keysLine() {
 }
 
 function pressKey(event, player, source, index) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=search], input[type=text], textarea, select")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=search], input[type=text], input[type=number], textarea, select")) return;
   const by = event.shiftKey ? 10 : 1;
   const scrub = (frame) => (player.pause(), player.go(frame));
-  const goTo = (to) => source.episodes[to] && (location.hash = "#e" + to);
+  const goTo = (by) => {
+    const to = neighbour(source, source.episodes[index], by);
+    if (to) location.hash = "#e" + to.index;
+  };
   const does = {
     " ": () => event.target.matches("button, a") || player.toggle(),
     ArrowLeft: () => scrub(player.frame - by),
     ArrowRight: () => scrub(player.frame + by),
     Home: () => scrub(0),
     End: () => scrub(Infinity),
-    PageUp: () => goTo(index - 1),
-    PageDown: () => goTo(index + 1),
+    PageUp: () => goTo(-1),
+    PageDown: () => goTo(1),
     Escape: () => (location.hash = "#"),
   }[event.key];
   if (!does) return;
@@ -155,12 +161,12 @@ function pressKey(event, player, source, index) {
 }
 
 function isShown(chart) {
-  return picked.has(chart.name) ? picked.get(chart.name) : chart.shown;
+  return charted.has(chart.name) ? charted.get(chart.name) : chart.shown;
 }
 
 function chooser(charts, redraw) {
   const chips = charts.map((chart) => {
-    const input = el("input", { type: "checkbox", checked: isShown(chart), onchange: (event) => (picked.set(chart.name, event.target.checked), redraw()) });
+    const input = el("input", { type: "checkbox", checked: isShown(chart), onchange: (event) => (charted.set(chart.name, event.target.checked), redraw()) });
     return el("label", {}, input, el("span", { class: "chip" }, chart.name));
   });
   return el("div", { class: "choose", role: "group", "aria-label": "Curves" }, chips);
@@ -173,6 +179,8 @@ function facts(source, e) {
     ["Result", (e.success ? "solved" : "not solved") + (e.verdict ? ", label set by hand" : "") + "; " + ended],
     ["Length", `${e.length} steps, ${clock(e.seconds)}`],
     ["Return", digits(e.return)],
+    ["Smoothness", Number.isFinite(e.smoothness) && digits(e.smoothness)],
+    ["Judgement", e.rank && `${e.rank} of ${e.ranked} in this dataset, ${digits(e.judged)} ${Number.isFinite(e.recovered) ? "recovered reward a step" : "agreement"}`],
     ["Rate", e.achieved_hz && `${e.achieved_hz.toFixed(2)} Hz; ${e.late} late, worst ${digits(e.late_worst_ms)} ms`],
     ["By hand", e.interventions > 0 && `${e.interventions} of ${e.length} steps`],
     ["Stopped", e.stop_reason],

@@ -17,11 +17,15 @@ from robot_lfd.config import ReviewConfig
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
 from robot_lfd.review.clips import Clip, ClipMaker
-from robot_lfd.review.describe import belief_charts, charts, dataset_summary, episode_row, recovered_mean
+from robot_lfd.review.describe import belief_charts, charts, dataset_summary, episode_row, judgement, misfit
+from robot_lfd.review.evaluation import EvaluationDesk
 
-COMMON = ("dom.js", "theme.js", "grid.js", "charts.js", "player.js", "episode.js", "main.js")
+COMMON = (
+    "dom.js", "theme.js", "head.js", "filters.js", "grid.js", "charts.js", "player.js", "view.js", "episode.js",
+    "curves.js", "evaluation.js", "main.js",
+)  # fmt: skip
 EMBEDDED = ("embedded.js", *COMMON)
-SERVED = ("served.js", "edit.js", *COMMON)
+SERVED = ("served.js", "change.js", "select.js", "edit.js", *COMMON)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def episode_sheet(store: DemoStore, maker: ClipMaker, episode_id: str, number: i
     row = episode_row(store, episode_id, episode, number)
     row["pictures"] = clip.note
     if policy is not None:
-        row["recovered"] = recovered_mean(policy, episode)
+        row |= judgement(policy, episode)
     beliefs = belief_charts(policy, episode) if policy is not None else []
     return Sheet(row, [*beliefs, *charts(episode, store.spec)], clip)
 
@@ -53,6 +57,7 @@ def write_page(
     size_px: int = 256,
     max_episodes: int = 50,
     policy: Any = None,
+    evaluation: dict[str, Any] | None = None,
     on_episode: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Writes datasets as one HTML file that needs nothing else; returns how many episodes and bytes it holds.
@@ -65,17 +70,18 @@ def write_page(
     for store in stores:
         ids = store.ids()
         kept = ids[: max(0, max_episodes - len(sheets))]
+        judge = policy if policy is not None and misfit(store, policy) is None else None
         with ClipMaker(store, camera, size_px) as maker:
             mine = []
             for number, episode_id in enumerate(kept, 1):
-                mine.append(episode_sheet(store, maker, episode_id, number, policy))
+                mine.append(episode_sheet(store, maker, episode_id, number, judge))
                 mine[-1].row["dataset"] = len(summaries)
                 on_episode()
         summaries.append(dataset_summary(store, [s.row for s in mine], len(ids) - len(kept)))
         sheets += mine
     if not sheets:
         raise LfdError("there is no episode to review; record some with: lfd record")
-    text = page_text(summaries, sheets)
+    text = page_text(summaries, sheets, evaluation)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
@@ -86,11 +92,11 @@ def write_page(
     return {"episodes": len(sheets), "bytes": path.stat().st_size}
 
 
-def page_text(summaries: list[dict[str, Any]], sheets: list[Sheet]) -> str:
+def page_text(summaries: list[dict[str, Any]], sheets: list[Sheet], evaluation: dict[str, Any] | None = None) -> str:
     """Returns the page: markup, style, script and all data in one text."""
     names = ", ".join(s["name"] for s in summaries)
     made = f"Made by lfd {robot_lfd.__version__}: lfd review. The page loads nothing from anywhere."
-    data = {"datasets": summaries, "episodes": [s.row for s in sheets], "made": made}
+    data = {"datasets": summaries, "episodes": [s.row for s in sheets], "made": made, "evaluation": evaluation}
     blocks = [_block("data", json_text(data)), *(b for i, s in enumerate(sheets) for b in _blocks(i, s))]
     return fill_template(f"{names} · lfd review", "\n".join(blocks))
 
@@ -172,15 +178,9 @@ def run(config: ReviewConfig) -> dict[str, Any]:
         raise LfdError("no dataset was named; for example: lfd review demos/lift")
     stores = [DemoStore.open(path) for path in config.datasets]
     policy: Any = robot_lfd.load_policy(config.policy) if config.policy else None
-    for store in stores if policy is not None else ():
-        _check_fits(store, policy)
+    if policy is not None and not any(misfit(store, policy) is None for store in stores):
+        raise LfdError(f"the policy says nothing of dataset '{stores[0].path}': {misfit(stores[0], policy)}")
     return _export(config, stores, policy) if config.export else _serve(config, stores, policy)
-
-
-def _check_fits(store: DemoStore, policy: Any) -> None:
-    missing = [k for k in policy.policy_keys if f"obs/{k}" not in store.spec.features and k not in store.spec.features]
-    if missing:
-        raise LfdError(f"the policy needs observation '{missing[0]}', which dataset '{store.path}' does not hold")
 
 
 def _serve(config: ReviewConfig, stores: list[DemoStore], policy: Any) -> dict[str, Any]:
@@ -212,6 +212,7 @@ def _export(config: ReviewConfig, stores: list[DemoStore], policy: Any) -> dict[
             size_px=config.size_px,
             max_episodes=config.max_episodes,
             policy=policy,
+            evaluation=EvaluationDesk([*([config.policy] if config.policy else []), *config.runs]).sheet(),
             on_episode=lambda: progress.update(task, advance=1),
         )
     megabytes = found["bytes"] / 1e6

@@ -2,8 +2,12 @@
 // Where the page's data come from: the server that gave the page, under the same address.
 
 async function openSource() {
-  const clips = new Map();
+  const films = new Map();
   const one = (kind, e) => `${kind}/${e.dataset}/${encodeURIComponent(e.id)}`;
+  const once = (path) => {
+    if (!films.has(path)) films.set(path, loadFilm(path));
+    return films.get(path);
+  };
   const found = await ask("index.json");
   const source = {
     ...found,
@@ -11,23 +15,35 @@ async function openSource() {
     made: JSON.parse(document.getElementById("data").textContent).made,
     charts: (index) => ask(one("curves", source.episodes[index])),
     still: (index) => one("still", source.episodes[index]),
-    async clip(index) {
-      const e = source.episodes[index];
-      if (!clips.has(e.id)) clips.set(e.id, loadClip(one("clip", e), e));
-      return clips.get(e.id);
+    async clip(index, view) {
+      const e = source.episodes[index], film = await once(one("clip", e) + (view ? "?" + new URLSearchParams(view) : ""));
+      e.pictures = film.about;
+      return film.url;
     },
-    async change(index, wish) {
-      const e = source.episodes[index];
-      const answer = await fetch(one("change", e), {
-        method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ ...wish, revision: e.revision }),
-      });
-      const said = await answer.json();
-      if (said.row) Object.assign(e, { ...said.row, number: e.number });
-      if (!answer.ok) throw new Error(said.error || answer.statusText);
+    cameras: (dataset) => ask("cameras/" + dataset),
+    beside: (index) => once(one("beside", source.episodes[index])),
+    evaluation: () => ask("evaluation.json"),
+    film: (f) => once(`film/${f.run}/${f.step}/${f.seed}`),
+    end: (f) => `end/${f.run}/${f.step}/${f.seed}`,
+    change: (wishes) => send("change", { changes: wishes.map(([index, wish]) => named(source.episodes[index], wish)) }, wishes.map(([index]) => index)),
+    async split(index, at) {
+      const rows = await send("split", named(source.episodes[index], { at }), [index]);
+      const place = source.episodes.length;
+      source.episodes.push({ ...rows[1], number: place + 1, index: place });
+      return place;
     },
   };
+  const named = (e, wish) => ({ ...wish, dataset: e.dataset, id: e.id, revision: e.revision });
+  async function send(path, wish, indices) {
+    const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish) });
+    const said = await answer.json();
+    indices.forEach((index, k) => {
+      const e = source.episodes[index];
+      if (said.rows) Object.assign(e, { ...said.rows[k], number: e.number });
+    });
+    if (!answer.ok) throw new Error(said.error || answer.statusText);
+    return said.rows;
+  }
   return source;
 }
 
@@ -38,8 +54,9 @@ async function ask(path) {
   return said;
 }
 
-async function loadClip(path, e) {
+async function loadFilm(path) {
   const answer = await fetch(path);
-  e.pictures = JSON.parse(answer.headers.get("X-Pictures") || '""');
-  return answer.status === 200 ? URL.createObjectURL(await answer.blob()) : null;
+  if (answer.status >= 400) return { url: null, about: (await answer.json()).error };
+  const about = JSON.parse(answer.headers.get("X-About") || '""');
+  return { url: answer.status === 200 ? URL.createObjectURL(await answer.blob()) : null, about };
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -17,8 +19,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from robot_lfd.errors import LfdError
-from robot_lfd.review.desk import Conflict, Desk
+from robot_lfd.review.desk import Desk
 from robot_lfd.review.page import served_page
+from robot_lfd.review.wishes import Conflict
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 64 * 1024
@@ -65,7 +68,7 @@ class Gate:
 
 
 def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
-    """Returns the application: page, index, curves, clips, stills, and one way to change something."""
+    """Returns the application: page, index, curves, films, evaluations, and two ways to change something."""
 
     async def page(request: Request) -> Response:
         text, rules = served_page([s.path.resolve().name for s in desk.stores])
@@ -78,34 +81,77 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
         return JSONResponse(await run_in_threadpool(desk.curves, *_which(request)), headers=HEADERS)
 
     async def clip(request: Request) -> Response:
-        mp4, note = await run_in_threadpool(desk.clip, *_which(request))
-        about = {"X-Pictures": json.dumps(note)}
-        return Response(mp4, 200 if mp4 else 204, media_type="video/mp4", headers={**HEADERS, **about})
+        view = [request.query_params.get(k, "") for k in ("camera", "size")]
+        return _film(*await run_in_threadpool(desk.clip, *_which(request), *view))
 
     async def still(request: Request) -> Response:
-        picture = await run_in_threadpool(desk.still, *_which(request))
-        return Response(picture, 200 if picture else 404, media_type="image/jpeg", headers=HEADERS)
+        return _picture(await run_in_threadpool(desk.still, *_which(request)))
+
+    async def cameras(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.cameras, request.path_params["dataset"]), headers=HEADERS)
+
+    async def beside(request: Request) -> Response:
+        return _film(*await run_in_threadpool(desk.beside, *_which(request)))
+
+    async def evaluation(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.evaluations.sheet), headers=HEADERS)
+
+    async def film(request: Request) -> Response:
+        return _film(*await run_in_threadpool(desk.film, *_evaluated(request)))
+
+    async def end(request: Request) -> Response:
+        return _picture(await run_in_threadpool(desk.end_of_film, *_evaluated(request)))
 
     async def change(request: Request) -> Response:
         wish = await _small_json(request)
-        dataset, episode_id = _which(request)
-        try:
-            row = await run_in_threadpool(desk.change, dataset, episode_id, wish)
-        except Conflict:
-            row = await run_in_threadpool(desk.row, dataset, episode_id)
-            return JSONResponse({"error": "changed meanwhile, look again", "row": row}, 409, headers=HEADERS)
-        return JSONResponse({"row": row}, headers=HEADERS)
+        wishes = wish.get("changes")
+        if not isinstance(wishes, list) or not all(isinstance(w, dict) for w in wishes):
+            raise LfdError("a request for changes holds a list of them")
+        return await _changed(desk, wishes, lambda: desk.change(wishes))
 
-    one = "/{dataset:int}/{episode}"
+    async def split(request: Request) -> Response:
+        wish = await _small_json(request)
+        return await _changed(desk, [wish], lambda: desk.split(wish))
+
+    one, evaluated = "/{dataset:int}/{episode}", "/{run:int}/{step:int}/{seed:int}"
     routes = [
         Route(f"/{token}/", page),
         Route(f"/{token}/index.json", index),
+        Route(f"/{token}/evaluation.json", _answering(evaluation)),
         Route(f"/{token}/curves{one}", _answering(curves)),
         Route(f"/{token}/clip{one}", _answering(clip)),
         Route(f"/{token}/still{one}", _answering(still)),
-        Route(f"/{token}/change{one}", _answering(change), methods=["POST"]),
+        Route(f"/{token}/beside{one}", _answering(beside)),
+        Route(f"/{token}/cameras/{{dataset:int}}", _answering(cameras)),
+        Route(f"/{token}/film{evaluated}", _answering(film)),
+        Route(f"/{token}/end{evaluated}", _answering(end)),
+        Route(f"/{token}/change", _answering(change), methods=["POST"]),
+        Route(f"/{token}/split", _answering(split), methods=["POST"]),
     ]
     return Gate(Starlette(routes=routes), token, port)
+
+
+async def _changed(desk: Desk, wishes: list[dict[str, Any]], change: Callable[[], list[dict[str, Any]]]) -> Response:
+    """Returns the new rows; what they are now, where something was changed meanwhile, as 409."""
+    try:
+        rows = await run_in_threadpool(change)
+    except Conflict:
+        rows = [await run_in_threadpool(desk.row, w["dataset"], w["id"]) for w in wishes]
+        return JSONResponse({"error": "changed meanwhile, look again", "rows": rows}, 409, headers=HEADERS)
+    return JSONResponse({"rows": rows}, headers=HEADERS)
+
+
+def _film(mp4: bytes, about: Any) -> Response:
+    return Response(mp4, 200 if mp4 else 204, media_type="video/mp4", headers={**HEADERS, "X-About": json.dumps(about)})
+
+
+def _picture(jpeg: bytes) -> Response:
+    return Response(jpeg, 200 if jpeg else 404, media_type="image/jpeg", headers=HEADERS)
+
+
+def _evaluated(request: Request) -> tuple[int, int, int]:
+    run, step, seed = (int(request.path_params[k]) for k in ("run", "step", "seed"))
+    return run, step, seed
 
 
 def _which(request: Request) -> tuple[int, str]:
@@ -139,6 +185,12 @@ async def _small_json(request: Request) -> dict[str, Any]:
     return wish
 
 
+def _of_interest(record: logging.LogRecord) -> bool:
+    """Pictures that nobody waits for any more when the server ends are no news."""
+    given_up = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not given_up and "graceful shutdown exceeded" not in record.getMessage()
+
+
 def serve(desk: Desk, port: int, on_ready: Callable[[str], None]) -> None:
     """Serves until Ctrl+C. `on_ready` gets the address, token and all; port 0 takes a free one.
 
@@ -157,6 +209,7 @@ def serve(desk: Desk, port: int, on_ready: Callable[[str], None]) -> None:
     config = uvicorn.Config(
         make_app(desk, token, actual), log_level="error", access_log=False, timeout_graceful_shutdown=2, ws="none"
     )
+    logging.getLogger("uvicorn.error").addFilter(_of_interest)
     on_ready(f"http://{HOST}:{actual}/{token}/")
     try:
         uvicorn.Server(config).run(sockets=[listener])

@@ -24,7 +24,7 @@ HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> & 良い"
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """Three scripted demos of each simulator's shortest task."""
+    """Three scripted demos of PyBullet's shortest task and one of robosuite's."""
     folder = tmp_path_factory.mktemp("recorded")
     for name, env, count in (("reach", "pybullet/Reach-v0", "3"), ("lift", "robosuite/Lift-v0", "1")):
         argv = ["record", "--env", env, "--device", "scripted", "--episodes", count, "--out", str(folder / name)]
@@ -158,6 +158,79 @@ def test_two_tabs_do_not_overwrite_one_another(page, served, browser):
     other.close()
 
 
+def test_many_episodes_are_changed_at_once_and_taken_back_at_once(page, served):
+    page.get_by_label("Select episode 1").first.check(force=True)
+    page.get_by_label("Select episode 3").click(modifiers=["Shift"], force=True)
+    assert page.get_by_text("3 episodes selected").is_visible()
+    page.get_by_label("Tag for the selected episodes").fill("monday")
+    page.get_by_role("button", name="Add tag").click()
+    playwright.expect(page.locator(".card .pill:has-text('monday')")).to_have_count(3)
+    page.get_by_label("Split of the selected episodes").select_option("valid")
+    playwright.expect(page.locator(".card .pill:has-text('valid')")).to_have_count(3)
+    store = DemoStore.open(served.data / "reach")
+    assert [(*store.info(i).tags, store.info(i).split) for i in store.ids()] == [("monday", "valid")] * 3
+    page.get_by_role("button", name="Delete", exact=True).click()
+    playwright.expect(page.locator(".card")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    playwright.expect(page.locator(".card")).to_have_count(4)
+    assert len(store.ids()) == 3
+    page.get_by_role("button", name="Clear selection").click()
+    playwright.expect(page.locator(".bulk")).to_be_hidden()
+
+
+def test_filters_by_tag_length_operator_and_day(page, served):
+    store = DemoStore.open(served.data / "reach")
+    store.label(store.ids()[1], tags=("slow",))
+    page.reload()
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Tag", exact=True).select_option(label="slow")
+    playwright.expect(page.locator(".card")).to_have_count(1)
+    page.get_by_role("button", name="Clear filters").click()
+    page.get_by_label("Operator", exact=True).select_option(label="anna")
+    playwright.expect(page.locator(".card")).to_have_count(4)
+    page.get_by_label("Steps from").fill("100000")
+    playwright.expect(page.locator(".card")).to_have_count(0)
+    page.get_by_label("Steps from").fill("")
+    page.get_by_label("Recorded from").fill("2199-01-01")
+    playwright.expect(page.locator(".card")).to_have_count(0)
+
+
+def test_an_episode_is_split_in_two_and_the_split_is_taken_back(page, served):
+    store = DemoStore.open(served.data / "reach")
+    first = store.ids()[0]
+    whole = store.info(first).length
+    page.locator(".card a").first.click()
+    page.wait_for_selector(".edit")
+    for _ in range(4):
+        page.locator(".track").press("ArrowRight")
+    page.get_by_role("button", name="Split here").click()
+    page.wait_for_selector("#toast:has-text('split at step 4')")
+    parts = [store.info(i).length for i in store.ids()[:2]]
+    assert sorted(parts) == sorted([4, whole - 4]) and store.info(first).length == 4
+    page.locator("#toast button").click()
+    page.wait_for_selector("#toast:has-text('undone')")
+    assert len(store.ids()) == 3 and store.info(first).length == whole
+
+
+def test_another_camera_at_another_size(page):
+    page.locator(".card a").first.click()
+    page.wait_for_selector(".screen video")
+    page.get_by_label("Size of the pictures").select_option("128")
+    video = page.locator(".screen video")
+    wait_until(lambda: video.count() and video.evaluate("v => v.videoWidth") == 128, what="pictures of 128 px")
+    before = video.get_attribute("src")
+    page.get_by_label("Camera").select_option("side")
+    wait_until(lambda: video.count() and video.get_attribute("src") != before, what="the other camera")
+
+
+def test_what_is_typed_outlives_another_change(page):
+    page.locator(".card a").first.click()
+    page.get_by_label("Note", exact=True).fill("half a thought")
+    page.get_by_role("button", name="✕ Not solved").click()
+    page.wait_for_selector(".bar .pill.bad")
+    assert page.get_by_label("Note", exact=True).input_value() == "half a thought"
+
+
 def test_the_grid_and_an_episode_are_usable_with_the_keyboard_alone(page):
     for _ in range(40):
         page.keyboard.press("Tab")
@@ -183,6 +256,58 @@ def test_axe_finds_no_fault_and_nothing_is_wider_than_the_screen(page, served, b
     other.close()
 
 
+@pytest.fixture(scope="module")
+def judged(recorded, tmp_path_factory):
+    """A small IQ-Learn run and a clone, both evaluated, and the server that shows them with the demos."""
+    folder = tmp_path_factory.mktemp("judged")
+    shutil.copytree(recorded / "reach", folder / "reach")
+    for algo in ("iq", "bc"):
+        more = ["--mode", "offline", "--pretrain-steps", "50"] if algo == "iq" else []
+        argv = ["train", "--demos", folder / "reach", "--algo", algo, "--steps", "60", "--out", folder / algo, *more]
+        subprocess.run([*LFD, *map(str, argv)], check=True, capture_output=True)
+        argv = ["eval", str(folder / algo), "--episodes", "5"]
+        subprocess.run([*LFD, *argv], check=True, capture_output=True)
+    server = Served(folder / "reach", "--policy", folder / "iq", "--runs", folder / "bc")
+    yield server
+    server.kill()
+
+
+def test_human_and_policy_side_by_side_on_one_clock_and_demos_ranked(judged, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(40_000)
+    page.goto(judged.url)
+    page.wait_for_selector(".card")
+    assert sorted(page.locator(".pill:has-text('judged')").all_inner_texts()) == [f"judged {k} of 3" for k in (1, 2, 3)]
+    page.get_by_label("Sort by").select_option("recovered")
+    assert page.locator(".card .pill:has-text('judged')").first.inner_text() == "judged 3 of 3"
+    page.locator(".card a").first.click()
+    page.get_by_role("button", name="Policy beside").click()
+    page.wait_for_selector(".pane:nth-child(2) video")
+    wait_until(lambda: page.locator(".screen video").count() == 2, what="both films")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    times = page.locator(".screen video").evaluate_all("all => all.map(v => v.currentTime)")
+    assert times[0] == pytest.approx(30.5 / 20, abs=0.02) == times[1] or times[1] < times[0]
+    page.close()
+
+
+def test_the_evaluation_page_has_intervals_curves_paired_starts_and_failures_that_play(judged, browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(40_000)
+    page.goto(judged.url)
+    page.get_by_role("link", name="Evaluation").click()
+    playwright.expect(page.locator("#evaluation-title")).to_be_focused()
+    cells = page.locator("tbody tr").all_inner_texts()
+    assert len(cells) == 2 and all("of 5" in c and " to " in c for c in cells)
+    assert page.locator("svg.runs").count() >= 1 and page.locator(".starts i").count() == 10
+    assert page.get_by_text("common starts").is_visible()
+    if page.locator(".cardButton").count():
+        page.locator(".cardButton").first.click()
+        page.wait_for_selector(".cardButton video")
+    page.keyboard.press("Tab")
+    page.close()
+
+
 def ask(url, **kwargs):
     data = kwargs.pop("data", None)
     request = urllib.request.Request(
@@ -198,19 +323,23 @@ def ask(url, **kwargs):
 def test_foreign_pages_wrong_tokens_traversal_and_large_requests_are_refused(served):
     base, episode = served.url, DemoStore.open(served.data / "reach").ids()[0]
     origin, token = re.match(r"(http://[^/]+)/([^/]+)/", base).groups()
-    change = f"{base}change/0/{episode}"
+    change = f"{base}change"
     mine = {"Origin": origin, "Content-Type": "application/json"}
     assert ask(base)[0] == 200 and ask(f"{base}index.json")[0] == 200
     assert ask(origin)[0] == ask(f"{origin}/wrong/index.json")[0] == ask(f"{origin}/{token[:-1]}/")[0] == 403
     assert ask(base, headers={"Host": "evil.example"})[0] == 403
     assert ask(f"{base}index.json", headers={"Origin": "http://evil.example"})[0] == 403
-    body = json.dumps({"note": "x", "revision": "?"}).encode()
+    body = json.dumps({"changes": [{"dataset": 0, "id": episode, "note": "x", "revision": "?"}]}).encode()
+    odd = body.replace(b'"note": "x"', b'"success": "yes"')
     assert ask(change, data=body, headers={"Content-Type": "application/json"})[0] == 403
     assert ask(change, data=body, headers={**mine, "Origin": "null"})[0] == 403
     assert ask(change, data=body, headers={**mine, "Content-Type": "text/plain"})[0] == 403
     assert ask(change, data=body, headers=mine)[0] == 409
     assert ask(change, data=b"x" * 200_000, headers=mine)[0] == 400
-    assert ask(change, data=b"[]", headers=mine)[0] == ask(change, data=b'{"success": "yes"}', headers=mine)[0] == 400
+    assert ask(change, data=b"[]", headers=mine)[0] == ask(change, data=odd, headers=mine)[0] == 400
+    assert ask(change, data=b'{"changes": [{"dataset": 0, "id": "../.."}]}', headers=mine)[0] == 400
+    assert ask(f"{base}split", data=body, headers={"Content-Type": "application/json"})[0] == 403
+    assert ask(f"{base}clip/0/{episode}?size=99999")[0] == ask(f"{base}film/0/1/2")[0] == 400
     assert ask(f"{base}clip/0/..%2F..%2Flabels.jsonl")[0] in (400, 404)
     assert ask(f"{base}still/0/../../../../etc/passwd")[0] in (400, 403, 404)
     assert ask(f"{base}curves/9/{episode}")[0] == 400
