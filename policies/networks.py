@@ -163,4 +163,5 @@ class DiscreteCriticEnsemble(Ensemble):
 @torch.no_grad()
 def move_towards(target: nn.Module, source: nn.Module, share: float) -> None:
     """Moves every parameter of `target` by `share` of the way to `source`."""
-    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), share)
+    for mine, theirs in zip(target.parameters(), source.parameters(), strict=True):
+        mine.lerp_(theirs, share)

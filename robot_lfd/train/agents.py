@@ -25,6 +25,7 @@ from robot_lfd.errors import LfdError
 from robot_lfd.train.rows import Rows
 
 DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}
+OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weight of 5 lets it lead away from them
 
 
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
@@ -149,26 +150,30 @@ def _value_dice(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, s
 def _soft_agent(
     loss: CriticLoss, config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor
 ) -> SoftAgent | SoftQAgent:
-    cloning = 0.0 if config.state_only else config.bc_weight
     if spec.discrete:
         discrete = SoftQConfig(
             hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
-            layer_norm=not config.no_layer_norm,
-            bc_weight=SoftQConfig.bc_weight if cloning is None else cloning,
+            layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, SoftQConfig.bc_weight),
         )  # fmt: skip
         return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
     return SoftAgent(loss, spec.absorbing_value, normaliser, spread, _soft_config(config, spec), config.seed)
 
 
 def _soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
-    cloning = 0.0 if config.state_only else config.bc_weight
+    usual = SoftConfig.bc_weight if config.mode == "online" else OFFLINE_BC_WEIGHT
     return SoftConfig(
         hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
-        learn_temperature=config.learn_temperature, bc_weight=SoftConfig.bc_weight if cloning is None else cloning,
+        learn_temperature=config.learn_temperature, bc_weight=_cloning_weight(config, usual),
         bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter, actor_step=config.actor_step,
         action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
         w1_penalty=W1_PENALTY if config.divergence == "w1" and config.algo == "iq" else 0.0,
     )  # fmt: skip
+
+
+def _cloning_weight(config: TrainConfig, usual: float) -> float:
+    if config.state_only:
+        return 0.0
+    return usual if config.bc_weight is None else config.bc_weight
 
 
 _Maker = Callable[[TrainConfig, PolicySpec, Normaliser, torch.Tensor], Agent | SequenceCloning]
