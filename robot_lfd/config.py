@@ -73,7 +73,7 @@ class TrainConfig:
     algo: Literal["iq", "bc", "sqil", "dac", "valuedice", "distill"] = "iq"
     """iq: IQ-Learn; bc: behaviour cloning; distill: pixels learn from --teacher; to compare: sqil, dac, valuedice."""
     mode: Literal["online", "offline"] = "online"
-    """online: the policy also practises in the simulator; offline: demos alone (no better than bc so far, see LOG.md)."""
+    """online: the policy also practises in the simulator; offline: demos alone (no better than bc so far)."""
     steps: int | None = None
     """Gradient steps. Default: 5000 for bc, else 25000."""
     seed: int = 0
@@ -133,7 +133,7 @@ class TrainConfig:
     learn_temperature: Flag = False
     """Let the temperature follow the entropy of the demos' spread."""
     bc_weight: float | None = None
-    """Weight of the behaviour-cloning term beside IQ-Learn's; 0: none. Default: 5 online, 50 offline, 1 for discrete actions."""
+    """Weight of the cloning term beside IQ-Learn's; 0: none. Default: 5 online, 50 offline, 1 where actions are discrete."""
     bc_head: Literal["mse", "gmm"] = "mse"
     """bc: one action by least squares, or a mixture of five Gaussians, for people who did now this, now that."""
     memory: Literal["none", "lstm", "gru"] = "none"
