@@ -133,7 +133,7 @@ class TrainConfig:
     learn_temperature: Flag = False
     """Let the temperature follow the entropy of the demos' spread."""
     bc_weight: float | None = None
-    """Weight of the cloning term beside IQ-Learn's; 0: none. Default: 5 online, 50 offline, 1 where actions are discrete."""
+    """Weight of cloning beside IQ-Learn; 0: none. Default: 5 online, 50 offline, 1 for discrete actions."""
     bc_head: Literal["mse", "gmm"] = "mse"
     """bc: one action by least squares, or a mixture of five Gaussians, for people who did now this, now that."""
     memory: Literal["none", "lstm", "gru"] = "none"
