@@ -20,7 +20,7 @@ from robot_lfd.video import encode_mp4
 
 MORE_STEPS, MORE_TIMES = 100, 2.0  # a policy gets the longer of: so many steps more than the person, twice the time
 QUALITY = 26
-GALLERY_PX = 192
+GALLERY_PX = 160
 
 
 @dataclass(frozen=True)

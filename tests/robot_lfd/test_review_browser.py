@@ -303,7 +303,7 @@ def test_the_evaluation_page_has_intervals_curves_paired_starts_and_failures_tha
     assert page.get_by_text("common starts").is_visible()
     if page.locator(".cardButton").count():
         page.locator(".cardButton").first.click()
-        page.wait_for_selector(".cardButton video")
+        page.wait_for_selector(".cardButton video", timeout=120_000)
     page.keyboard.press("Tab")
     page.close()
 
