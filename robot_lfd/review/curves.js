@@ -1,6 +1,6 @@
 // Curves of runs over their steps, with a band where the truth may lie.
 
-const PLOT = { w: 460, h: 210, left: 52, right: 14, top: 10, bottom: 30 };
+const PLOT = { w: 460, h: 210, left: 52, right: 14, top: 10, bottom: 34 };
 
 function curvePanel(panel, names) {
   const all = panel.curves.flatMap((c) => [...c.low, ...c.high, ...c.y].filter(Number.isFinite));
@@ -38,8 +38,8 @@ function axes(x, y, write, name) {
     made.push(svg("line", { x1: PLOT.left, x2: PLOT.w - PLOT.right, y1: y(v), y2: y(v), style: "stroke: var(--grid)" }));
     made.push(svg("text", { x: PLOT.left - 7, y: y(v) + 4, "text-anchor": "end" }, write(v)));
   }
-  for (const v of ticks(x.from, 4)) made.push(svg("text", { x: x(v), y: PLOT.h - 12, "text-anchor": "middle" }, v >= 1000 ? v / 1000 + "k" : v));
-  made.push(svg("text", { x: PLOT.w - PLOT.right, y: PLOT.h - 1, "text-anchor": "end" }, name));
+  for (const v of ticks(x.from, 4)) made.push(svg("text", { x: x(v), y: PLOT.h - 16, "text-anchor": "middle" }, v >= 1000 ? v / 1000 + "k" : v));
+  made.push(svg("text", { x: PLOT.w - PLOT.right, y: PLOT.h - 4, "text-anchor": "end" }, name));
   return made;
 }
 
