@@ -128,12 +128,12 @@ def _row(judged: Judgement) -> dict[str, Any]:
 
 def _print(judged: Sequence[Judgement], found: dict[str, float | None]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("episode", "success", "steps", "return", "sum of r", "mean r", "mean V", "last V")
+    table = Table(Column("episode", no_wrap=True), "success", "steps", "return", "sum of r", "mean r", "mean V")
     for j in sorted(judged, key=lambda j: -j.recovered.mean()):
         row = _row(j)
-        numbers = [row[k] for k in ("return", "recovered_sum", "recovered_mean", "value_mean", "value_last")]
+        numbers = [row[k] for k in ("return", "recovered_sum", "recovered_mean", "value_mean")]
         table.add_row(j.id, "yes" if j.success else "no", str(len(j.reward)), *(f"{n:.2f}" for n in numbers))
     out = Console()
     out.print(table)
