@@ -5,8 +5,6 @@ The collision shapes and masses stay, so the physics is the same bit for bit; on
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robot_lfd.durable import publish, remove_folder, write_tree
+from robot_lfd.envs.stored_once import stored_once
 from robot_lfd.errors import LfdError
 
 QUALITIES = ("reference", "fast")
@@ -41,14 +39,11 @@ def drawn_urdf(urdf: Path, quality: str) -> Path:
 def _low_poly(urdf: Path) -> Path:
     text = urdf.read_text()
     recipe = f"{VERSION} {CELL_M} {FINE_CELLS} {FEW_TRIANGLES} {urdf} {text}"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "robot-lfd"
-    folder = home / f"low-poly-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
-    if not folder.is_dir():
-        _make(urdf, text, folder)
-    return folder / urdf.name
+    return stored_once("low-poly", recipe, lambda: _made(urdf, text)) / urdf.name
 
 
-def _make(urdf: Path, text: str, folder: Path) -> None:
+def _made(urdf: Path, text: str) -> dict[str, bytes]:
+    """Returns the URDF and the files that it needs, by their names."""
     files: dict[str, bytes] = {}
     for name in sorted({name for _, name in _VISUAL_MESH.findall(text)}):
         mesh = urdf.parent / name.removeprefix("package://")
@@ -59,16 +54,7 @@ def _make(urdf: Path, text: str, folder: Path) -> None:
         files[mesh.name] = "\n".join(_coarse(mesh.stem, whole)).encode()
         files |= _materials(mesh.with_suffix(".mtl"))
     files[urdf.name] = text.replace("package://", f"{urdf.parent}/").encode()
-    staged = folder.with_name(f"{folder.name}.{os.getpid()}")
-    staged.mkdir(parents=True, exist_ok=True)
-    write_tree(staged, files)
-    try:
-        publish(staged, folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster
-            raise
-    finally:
-        remove_folder(staged)
+    return files
 
 
 def _materials(path: Path) -> dict[str, bytes]:

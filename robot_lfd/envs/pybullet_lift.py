@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from robot_lfd.envs.pybullet_cubes import grasped, nearness, upright_pose
-from robot_lfd.envs.pybullet_panda import PandaEnv
+from robot_lfd.envs.pybullet_table import TableEnv
 
 LIFTED_M = 0.10
 
 
-class LiftEnv(PandaEnv):
+class LiftEnv(TableEnv):
     """A 4 cm cube at any place and yaw is grasped and lifted by 10 cm.
 
     Adds `object_pos/_quat/_vel`, `object_rel` (object minus gripper), `object_height` (above the table). Policy: the
     relative ones and the arm's own. Reward: a third for being near, a third for a grasp, a third for height. See
-    PandaEnv for actions and the arm's observations.
+    TableEnv for actions and the arm's observations.
     """
 
     policy_keys = (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pybullet
 
 from robot_lfd.envs.pybullet_cubes import BOX_HALF_M, carrying_reward, upright_pose
-from robot_lfd.envs.pybullet_panda import MARK_COLOUR, PandaEnv
+from robot_lfd.envs.pybullet_quiet import pybullet
+from robot_lfd.envs.pybullet_table import MARK_COLOUR, TableEnv
 
 TRAY_HALF_M, WALL_M, WALL_HEIGHT_M, FLOOR_M = 0.07, 0.006, 0.025, 0.004
 INSIDE_M = TRAY_HALF_M - WALL_M - BOX_HALF_M / 2  # the cube's centre, from the tray's, along x and y
@@ -14,14 +14,14 @@ CARRY_M = 0.05  # above the table: clear of the walls
 APART_M = 0.19  # the fingers have room between cube and tray
 
 
-class PickPlaceEnv(PandaEnv):
+class PickPlaceEnv(TableEnv):
     """A 4 cm cube at any place and yaw is carried into a green tray of 14 by 14 cm at any other place, and let go.
 
     Solved while the cube's centre lies inside the walls (2.5 cm high), on the floor, and the arm does not touch it.
     Adds `object_pos/_quat/_vel`, `object_rel` (object minus gripper), `object_height` (above the table), `target_pos`
     (where the cube's centre rests in the tray's middle), `target_rel` (target minus object). Policy: the relative ones
     and the arm's own. Reward: 0.9 of the mean of being near, a grasp, height (or being above the tray) and nearness of
-    the lifted cube to the tray; 0.95 in the tray, 1 let go there. See PandaEnv for actions and the arm's observations.
+    the lifted cube to the tray; 0.95 in the tray, 1 let go there. See TableEnv for actions and the arm's observations.
     """
 
     policy_keys = (

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from robot_lfd.envs.pybullet_cubes import upright_pose
-from robot_lfd.envs.pybullet_panda import PandaEnv
+from robot_lfd.envs.pybullet_table import TableEnv
 
 PUSHED_M = 0.03
 
 
-class PushEnv(PandaEnv):
+class PushEnv(TableEnv):
     """A 4 cm box is pushed with closed fingers until its centre lies within 3 cm of a mark on the table.
 
     The mark lies 12 to 20 cm from the box. Adds `object_pos/_quat/_vel/_height`, `object_rel` (object minus gripper),
     `target_pos`, `target_rel` (target minus object). Policy: the relative ones and the arm's own. Reward: half for
-    being near the box, half for the box being near the mark. See PandaEnv for actions and the arm's observations.
+    being near the box, half for the box being near the mark. See TableEnv for actions and the arm's observations.
     """
 
     start_width = 0.0

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_lfd.envs.pybullet_panda import PandaEnv
+from robot_lfd.envs.pybullet_table import TableEnv
 
 REACHED_M = 0.02
 
 
-class ReachEnv(PandaEnv):
+class ReachEnv(TableEnv):
     """The gripper goes to a green point drawn from a box above the table, and stays within 2 cm of it.
 
     Adds `target_pos` and `target_rel` (target minus gripper). Policy: `target_rel` and the arm's own. Reward:
-    1 - tanh(5 distance). See PandaEnv for actions and the arm's observations.
+    1 - tanh(5 distance). See TableEnv for actions and the arm's observations.
     """
 
     object_count = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robot_lfd.envs.pybullet_cubes import BOX_HALF_M, carrying_reward, upright_pose
-from robot_lfd.envs.pybullet_panda import PandaEnv
+from robot_lfd.envs.pybullet_table import TableEnv
 
 EDGE_M = 2 * BOX_HALF_M
 APART_M = 0.11  # the fingers have room between the cubes
@@ -13,7 +13,7 @@ LEVEL_M = 0.005  # the upper cube's centre may lie this much off one edge above 
 REST_M_S = 0.03  # slower is at rest
 
 
-class StackEnv(PandaEnv):
+class StackEnv(TableEnv):
     """A vermillion 4 cm cube is put on a blue one; both lie at any place and yaw.
 
     Solved while it lies on the blue one, its centre above it, neither of them touched by the arm or moving. Adds, for
@@ -21,7 +21,7 @@ class StackEnv(PandaEnv):
     table), for the other one `base_pos/_quat/_vel`, and `target_pos` (one edge above the base), `target_rel` (target
     minus object). Policy: the relative ones and the arm's own. Reward: 0.9 of the mean of being near, a grasp, height
     (or being above the base) and nearness of the lifted cube to its place; 0.95 on the base, 1 at rest there and let
-    go. See PandaEnv for actions and the arm's observations.
+    go. See TableEnv for actions and the arm's observations.
     """
 
     object_count = 2

@@ -1,56 +1,24 @@
-"""PandaEnv: a Franka Panda at a table in PyBullet; each task (Reach, Lift, ...) is a subclass in a file of its own."""
+"""TableEnv: an arm at a table in PyBullet; each task (Reach, Lift, ...) is a subclass in a file of its own."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
-import os
-import sys
 from abc import abstractmethod
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 
 from robot_lfd.envs.low_poly import drawn_urdf
+from robot_lfd.envs.pybullet_arms import arm_named
 from robot_lfd.envs.pybullet_cubes import BOX_HALF_M
+from robot_lfd.envs.pybullet_quiet import BulletClient, pybullet, pybullet_data, silent
 from robot_lfd.errors import LfdError
 
-
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Sends what PyBullet's C code prints to nowhere; standard output belongs to the command line's answers."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = {fd: os.dup(fd) for fd in (1, 2)}
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for fd in kept:
-        os.dup2(nowhere, fd)
-    try:
-        yield
-    finally:
-        ctypes.CDLL(None).fflush(None)  # C buffers its prints
-        for fd, old in kept.items():
-            os.dup2(old, fd)
-            os.close(old)
-        os.close(nowhere)
-
-
-with _silent():
-    import pybullet
-    import pybullet_data
-    from pybullet_utils.bullet_client import BulletClient
-
 PHYSICS_HZ = 240
-ARM, FINGERS, GRASP = tuple(range(7)), (9, 10), 11  # joint and link numbers of franka_panda/panda.urdf
-HOME = np.array([0.0, -0.0536, 0.0, -2.4474, 0.0, 2.3949, 0.7854])  # gripper down, 0.2 m above the table
 POINTING_DOWN = np.array([1.0, 0.0, 0.0, 0.0])  # xyzw
 WORKSPACE = np.array([[0.27, -0.36, 0.005], [0.76, 0.36, 0.45]])  # metres, the gripper's box
 MAX_WIDTH = 0.08
-ARM_FORCES = (87.0,) * 4 + (12.0,) * 3  # Nm, of the URDF
 STEP_M, STEP_RAD, STEP_WIDTH_M = 0.025, 0.1, 0.02  # what an action of 1.0 asks for in one control step
 FINGER_FORCE_N = 20.0  # what a finger's motor presses with at most
 LEAD_M, LEAD_RAD = 0.03, 0.15  # the goal runs ahead of the gripper by no more than this
@@ -60,8 +28,8 @@ HOLD_STEPS = 5  # success must hold for a quarter of a second
 _BODY = 13  # position 3, quaternion 4, linear velocity 3, angular velocity 3
 
 
-class PandaEnv(gym.Env):
-    """A Panda arm that follows delta commands of its gripper, by inverse kinematics, at `control_hz`.
+class TableEnv(gym.Env):
+    """An arm that follows delta commands of its gripper, by inverse kinematics, at `control_hz`.
 
     Actions, float32 in [-1, 1]; the goal pose moves by this much per control step of 1 / control_hz seconds:
 
@@ -84,8 +52,11 @@ class PandaEnv(gym.Env):
     `pictures="fast"` draws the arm with a tenth of its triangles, in a quarter of the time, 27 to 32 dB from the
     "reference" at 84 x 84; the physics is the same bit for bit.
 
+    `robot="kuka"` puts KUKA's LBR iiwa 14 with a Schunk WSG 50 in the Panda's place: the same actions, observations,
+    starts and gripper width (8 cm). Demos of one arm replay with it alone.
+
     Raises:
-        LfdError: a control mode, a rate or a picture quality that does not exist.
+        LfdError: a control mode, a robot, a rate or a picture quality that does not exist.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}
@@ -100,6 +71,7 @@ class PandaEnv(gym.Env):
         terminate_on_success: bool = True,
         render_mode: str | None = None,
         pictures: str = "reference",
+        robot: str = "panda",
     ) -> None:
         if control not in ("position", "pose"):
             raise LfdError(f"control is '{control}', expected 'position' or 'pose'")
@@ -107,14 +79,16 @@ class PandaEnv(gym.Env):
         if self._substeps < 1 or PHYSICS_HZ % self._substeps or self._substeps * control_hz != PHYSICS_HZ:
             raise LfdError(f"control_hz is {control_hz}, expected a divisor of {PHYSICS_HZ} such as 10, 20 or 40")
         self.control, self.control_hz, self.render_mode = control, float(control_hz), render_mode
-        self._urdf = drawn_urdf(Path(pybullet_data.getDataPath()) / "franka_panda" / "panda.urdf", pictures)
+        self._arm = arm_named(robot)
+        self._joints = (*self._arm.joints, *self._arm.fingers)
+        self._urdf = drawn_urdf(self._arm.urdf(), pictures)
         self.terminate_on_success = terminate_on_success
         turns = ("drx", "dry", "drz") if control == "pose" else ()
         self.action_names = ("dx", "dy", "dz", *turns, "gripper")
         self.action_scale = np.array([STEP_M] * 3 + [STEP_RAD] * len(turns) + [STEP_WIDTH_M], np.float32)
         self.action_units = ("m",) * 3 + ("rad",) * len(turns) + ("m",)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(self.action_names),), np.float32)
-        with _silent():  # the physics server prints its arguments when it starts
+        with silent():  # the physics server prints its arguments when it starts
             self._bullet = BulletClient(pybullet.DIRECT)
         self._build()
         self._place(self._start_state(np.random.default_rng(0)))
@@ -181,7 +155,7 @@ class PandaEnv(gym.Env):
         """Returns [ticks, held, goal position 3, goal quaternion 4, goal width, target 3, q 9, qd 9, 13 an object]."""
         if self._placed is not None:  # what Bullet gives back differs from what it was given by rounding
             return self._placed.copy()
-        joints = self._bullet.getJointStates(self._robot, (*ARM, *FINGERS))
+        joints = self._bullet.getJointStates(self._robot, self._joints)
         bodies = [self._body_state(b) for b in self._objects]
         head = [self._ticks, self._held, *self._goal_pos, *self._goal_quat, self._goal_width, *self._target]
         return np.array([*head, *(j[0] for j in joints), *(j[1] for j in joints), *np.ravel(bodies)], np.float64)
@@ -189,11 +163,16 @@ class PandaEnv(gym.Env):
     @property
     def joint_limits(self) -> np.ndarray:
         """Returns the lowest and highest position of each joint of `joint_pos`, (2, 7) rad."""
-        return self._limits[:, : len(ARM)]
+        return self._limits[:, :7]
 
     def model(self) -> str:
         """Returns the world's recipe as JSON; bodies come from pybullet_data and from this module."""
-        recipe = {"world": "pybullet-panda", "version": 1, "task": type(self).__name__, "control": self.control}
+        recipe = {
+            "world": f"pybullet-{self._arm.name}",
+            "version": 1,
+            "task": type(self).__name__,
+            "control": self.control,
+        }
         return json.dumps({**recipe, "substeps": self._substeps}, sort_keys=True)
 
     def render_camera(self, camera: str, height_px: int, width_px: int) -> np.ndarray:
@@ -228,14 +207,21 @@ class PandaEnv(gym.Env):
         table = b.createCollisionShape(pybullet.GEOM_BOX, halfExtents=[0.4, 0.6, 0.05])
         wood = b.createVisualShape(pybullet.GEOM_BOX, halfExtents=[0.4, 0.6, 0.05], rgbaColor=[0.85, 0.80, 0.72, 1])
         b.createMultiBody(0, table, wood, [0.5, 0, -0.05])
-        self._robot: int = b.loadURDF(str(self._urdf), useFixedBase=True)
-        for finger in FINGERS:
+        self._robot: int = b.loadURDF(str(self._urdf), [self._arm.base_x, 0, 0], useFixedBase=True)
+        for finger in self._arm.fingers:
             b.changeDynamics(self._robot, finger, lateralFriction=1.5, spinningFriction=0.01)
         gear = b.createConstraint(
-            self._robot, FINGERS[0], self._robot, FINGERS[1], pybullet.JOINT_GEAR, [1, 0, 0], [0, 0, 0], [0, 0, 0]
+            self._robot,
+            self._arm.fingers[0],
+            self._robot,
+            self._arm.fingers[1],
+            pybullet.JOINT_GEAR,
+            [1, 0, 0],
+            [0, 0, 0],
+            [0, 0, 0],
         )
         b.changeConstraint(gear, gearRatio=-1, erp=0.1, maxForce=50)
-        self._limits = np.array([b.getJointInfo(self._robot, j)[8:10] for j in (*ARM, *FINGERS)]).T  # (2, 9)
+        self._limits = np.array([b.getJointInfo(self._robot, j)[8:10] for j in self._joints]).T  # (2, 9)
         self._objects: list[int] = []
         self._marker = self._make_mark()
         self._pristine: int = b.saveState()
@@ -256,7 +242,7 @@ class PandaEnv(gym.Env):
     def _start_state(self, rng: np.random.Generator) -> np.ndarray:
         """Draws the first sim_state: the arm near home, objects and target as the task says."""
         poses, target = self._draw_task(rng)
-        joints = np.concatenate([HOME + rng.normal(0.0, 0.02, 7), [self.start_width / 2] * 2])
+        joints = np.concatenate([self._arm.home + rng.normal(0.0, 0.02, 7), [self.start_width / 2] * 2])
         self._set_joints(joints, np.zeros(9))
         goal, _ = self._grasp_pose()
         bodies = [np.concatenate([pose, np.zeros(6)]) for pose in poses]
@@ -289,7 +275,7 @@ class PandaEnv(gym.Env):
             raise LfdError(f"recorded sim_state has shape {state.shape}, expected ({size},) finite numbers")
 
     def _set_joints(self, q: np.ndarray, qd: np.ndarray) -> None:
-        for joint, position, velocity in zip((*ARM, *FINGERS), q, qd, strict=True):
+        for joint, position, velocity in zip(self._joints, q, qd, strict=True):
             self._bullet.resetJointState(self._robot, joint, position, velocity)
 
     def _body_state(self, body: int) -> np.ndarray:
@@ -301,7 +287,7 @@ class PandaEnv(gym.Env):
         return any(contact[8] <= 0.0 for contact in self._bullet.getContactPoints(self._robot, body))
 
     def _grasp_pose(self) -> tuple[np.ndarray, np.ndarray]:
-        link = self._bullet.getLinkState(self._robot, GRASP, computeForwardKinematics=1)
+        link = self._bullet.getLinkState(self._robot, self._arm.grasp, computeForwardKinematics=1)
         return np.array(link[4]), np.array(link[5])
 
     # Driving
@@ -318,19 +304,23 @@ class PandaEnv(gym.Env):
         joints = self._inverse_kinematics()
         b, half = self._bullet, self._goal_width / 2
         b.setJointMotorControlArray(
-            self._robot, ARM, pybullet.POSITION_CONTROL, targetPositions=joints, forces=ARM_FORCES,
+            self._robot, self._arm.joints, pybullet.POSITION_CONTROL, targetPositions=joints, forces=self._arm.forces,
             positionGains=[0.3] * 7, velocityGains=[1.0] * 7,
         )  # fmt: skip
         b.setJointMotorControlArray(
-            self._robot, FINGERS, pybullet.POSITION_CONTROL, targetPositions=[half, half], forces=[FINGER_FORCE_N] * 2
+            self._robot,
+            self._arm.fingers,
+            pybullet.POSITION_CONTROL,
+            targetPositions=[half, half],
+            forces=[FINGER_FORCE_N] * 2,
         )
 
     def _inverse_kinematics(self) -> list[float]:
         low, high = self._limits
         joints = self._bullet.calculateInverseKinematics(
-            self._robot, GRASP, self._goal_pos.tolist(), self._goal_quat.tolist(),
+            self._robot, self._arm.grasp, self._goal_pos.tolist(), self._goal_quat.tolist(),
             lowerLimits=low.tolist(), upperLimits=high.tolist(), jointRanges=(high - low).tolist(),
-            restPoses=[*HOME.tolist(), 0.04, 0.04],
+            restPoses=[*self._arm.home.tolist(), 0.04, 0.04],
             maxNumIterations=50, residualThreshold=1e-5,
         )  # fmt: skip
         return list(joints[:7])
@@ -338,9 +328,11 @@ class PandaEnv(gym.Env):
     # Looking
 
     def _observe(self) -> dict[str, np.ndarray]:
-        states = self._bullet.getJointStates(self._robot, (*ARM, *FINGERS))
+        states = self._bullet.getJointStates(self._robot, self._joints)
         q, qd = np.array([s[0] for s in states]), np.array([s[1] for s in states])
-        link = self._bullet.getLinkState(self._robot, GRASP, computeLinkVelocity=1, computeForwardKinematics=1)
+        link = self._bullet.getLinkState(
+            self._robot, self._arm.grasp, computeLinkVelocity=1, computeForwardKinematics=1
+        )
         eef = np.array(link[4])
         obs = {
             "eef_pos": eef,
@@ -365,7 +357,8 @@ class PandaEnv(gym.Env):
     def _wrist_view(self) -> list[float]:
         position, quat = self._grasp_pose()
         rotation = np.reshape(pybullet.getMatrixFromQuaternion(quat), (3, 3))
-        eye = position - 0.06 * rotation[:, 2] + 0.08 * rotation[:, 0]
+        forward, back = self._arm.eye
+        eye = position + back * rotation[:, 2] + forward * rotation[:, 0]
         return pybullet.computeViewMatrix(eye, position + 0.03 * rotation[:, 2], rotation[:, 0])
 
 
