@@ -199,10 +199,11 @@ class RobosuiteEnv(gym.Env):
 
     @property
     def gripper_force_n(self) -> float | None:
-        """Returns what a finger's motor presses with at most, N; None for grippers whose motors turn, or have no bound."""
+        """Returns what a finger's motor presses with at most, N; None for grippers that turn, or have no bound."""
         model = self._env.sim.model._model
         motors = [i for i in range(model.nu) if model.actuator(i).name.startswith("gripper")]
-        slides = [model.jnt_type[model.actuator_trnid[i, 0]] == mujoco.mjtJoint.mjJNT_SLIDE for i in motors]
+        slide = mujoco.mjtJoint.mjJNT_SLIDE  # pyright: ignore[reportAttributeAccessIssue]
+        slides = [model.jnt_type[model.actuator_trnid[i, 0]] == slide for i in motors]
         bound = [float(model.actuator_forcerange[i, 1]) for i in motors if model.actuator_forcelimited[i]]
         return max(bound) if motors and all(slides) and len(bound) == len(motors) else None
 

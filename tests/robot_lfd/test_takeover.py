@@ -158,7 +158,8 @@ def test_real_keys_take_over_a_deployed_policy_and_x_is_the_emergency_stop(run, 
     finally:
         process.kill()
     found = json.loads(out.splitlines()[-1])
-    assert process.returncode == 1 and found["stops"] == ["emergency stop: stop on the keyboard"] and found["episodes"] == 1
+    assert process.returncode == 1 and found["episodes"] == 1
+    assert found["stops"] == ["emergency stop: stop on the keyboard"]
     store = DemoStore.open(folder)
     episode = store[store.ids()[0]]
     by_hand = episode.intervention
