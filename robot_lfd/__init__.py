@@ -7,11 +7,13 @@ neither a simulator nor torch.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robot_lfd.envs.registry import register_envs
 
 if TYPE_CHECKING:
+    from gymnasium.vector import VectorEnv
+
     from robot_lfd.rollout import Policy
 
 __version__ = "0.1.0"
@@ -28,3 +30,10 @@ def load_policy(path: str | Path) -> Policy:
     from robot_lfd.checkpoint import load_policy as load
 
     return load(Path(path))
+
+
+def make_vector_env(env_id: str, n: int, *, workers: str = "auto", **make_kwargs: Any) -> VectorEnv:
+    """Returns `n` copies of an environment that step at once; see robot_lfd.envs.vector."""
+    from robot_lfd.envs.vector import make_vector_env as make
+
+    return make(env_id, n, workers=workers, **make_kwargs)
