@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -96,7 +96,7 @@ def tanh_gaussian_log_prob(before: torch.Tensor, noise: torch.Tensor, log_std: t
 
 
 class Ensemble(nn.Module):
-    """N multi-layer perceptrons with LayerNorm, evaluated together as batched matrix products."""
+    """N multi-layer perceptrons with LayerNorm, whose weights lie together: one optimiser, one checkpoint entry."""
 
     def __init__(self, sizes: Sequence[int], count: int, seed: int, layer_norm: bool = True) -> None:
         super().__init__()
@@ -114,12 +114,25 @@ class Ensemble(nn.Module):
 
     def outputs(self, rows: torch.Tensor) -> torch.Tensor:
         """Returns the last layer's output (N, B, out) for inputs (B, in)."""
-        x = rows.expand(len(self.weights[0]), *rows.shape)  # (N, B, in)
-        for i, (gain, shift) in enumerate(zip(self.gains, self.shifts, strict=True)):
-            x = torch.baddbmm(self.biases[i], x, self.weights[i])
-            x = torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), gain) if self.layer_norm else x
+        return torch.stack([self._one(rows, *parts) for parts in self._by_member()])
+
+    def _by_member(self) -> Iterator[tuple[list[torch.Tensor], ...]]:
+        """Yields weights, biases, gains and shifts of each perceptron, as views."""
+        columns = [[p.unbind(0) for p in part] for part in (self.weights, self.biases, self.gains, self.shifts)]
+        for n in range(len(self.weights[0])):
+            yield tuple([part[n] for part in column] for column in columns)
+
+    def _one(
+        self, x: torch.Tensor, weights: list[torch.Tensor], biases: list[torch.Tensor], gains: list[torch.Tensor],
+        shifts: list[torch.Tensor],
+    ) -> torch.Tensor:  # fmt: skip
+        """Returns (B, out). One after the other beats batched products on a CPU: their backward is slower (LOG.md)."""
+        for i, (gain, shift) in enumerate(zip(gains, shifts, strict=True)):
+            x = torch.addmm(biases[i], x, weights[i])
+            if self.layer_norm:
+                x = F.layer_norm(x, x.shape[-1:], gain[0], shift[0])
             x = F.relu(x, inplace=True)
-        return torch.baddbmm(self.biases[-1], x, self.weights[-1])
+        return torch.addmm(biases[-1], x, weights[-1])
 
 
 class CriticEnsemble(Ensemble):
@@ -163,5 +176,4 @@ class DiscreteCriticEnsemble(Ensemble):
 @torch.no_grad()
 def move_towards(target: nn.Module, source: nn.Module, share: float) -> None:
     """Moves every parameter of `target` by `share` of the way to `source`."""
-    for mine, theirs in zip(target.parameters(), source.parameters(), strict=True):
-        mine.lerp_(theirs, share)
+    torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), share)  # pyright: ignore
