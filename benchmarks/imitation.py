@@ -9,12 +9,13 @@ episodes and Wilson 95 % interval. An interrupted benchmark goes on where it sto
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
-import platform
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from measured import machine, measure_all
 
 from robot_lfd.checkpoint import finished_checkpoints
 from robot_lfd.config import EvalConfig, TrainConfig
@@ -68,19 +69,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "commit": commit}
-    rows = []
-    for seed in args.seeds:
-        for row in args.rows:
-            rows.append(measure(row, seed, args))
-            print(json.dumps(rows[-1]), flush=True)
-            document = {
-                "benchmark": "imitation", "demos": [p.name for p in args.demos], "steps": args.steps,
-                "machine": machine, "versions": software_versions(), "rows": rows,
-            }  # fmt: skip
-            if args.out:
-                args.out.write_text(json.dumps(document, indent=1) + "\n")
+    measuring = machine()
+
+    def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "benchmark": "imitation", "demos": [p.name for p in args.demos], "steps": args.steps,
+            "machine": measuring, "versions": software_versions(), "rows": rows,
+        }  # fmt: skip
+
+    rows = [functools.partial(measure, row, seed, args) for seed in args.seeds for row in args.rows]
+    measure_all(rows, document, args.out)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ a run, all of them in --out with a summary; an interrupted benchmark goes on whe
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
-import os
-import platform
 import statistics
-import subprocess
 from pathlib import Path
 from typing import Any
+
+from measured import machine, measure_all
 
 from robot_lfd.checkpoint import finished_checkpoints, read_spec
 from robot_lfd.config import EvalConfig, TrainConfig
@@ -101,20 +101,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "commit": commit}
+    measuring = machine()
     settings = {k: getattr(args, k) for k in ("every", "steps", "target", "episodes")}
-    rows = []
-    for seed in args.seeds:
-        for row in args.rows:
-            rows.append(measure(row, seed, args))
-            print(json.dumps(rows[-1]), flush=True)
-            document = {
-                "benchmark": "interactions", "demos": [p.name for p in args.demos], **settings, "machine": machine,
-                "versions": software_versions(), "summary": summary(rows), "rows": rows,
-            }  # fmt: skip
-            if args.out:
-                args.out.write_text(json.dumps(document, indent=1) + "\n")
+
+    def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "benchmark": "interactions", "demos": [p.name for p in args.demos], **settings, "machine": measuring,
+            "versions": software_versions(), "summary": summary(rows), "rows": rows,
+        }  # fmt: skip
+
+    todo = [functools.partial(measure, row, seed, args) for seed in args.seeds for row in args.rows]
+    rows = measure_all(todo, document, args.out)
     print(json.dumps(summary(rows)), flush=True)
 
 

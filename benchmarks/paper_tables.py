@@ -10,13 +10,15 @@ over fresh episodes, as a share of the expert's mean return. An interrupted benc
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import commit, measure_all
 
 from robot_lfd.config import EvalConfig, TrainConfig
 from robot_lfd.demos.convert.trajectories_npz import import_trajectories
@@ -86,19 +88,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    rows = []
-    for count in args.trajectories:
-        for seed in args.seeds:
-            for row in args.rows:
-                rows.append(measure(row, count, seed, args))
-                print(json.dumps(rows[-1]), flush=True)
-                document = {
-                    "benchmark": "paper_tables", "task": args.task, "expert_return": expert_return(args),
-                    "options": args.options, "commit": commit, "versions": software_versions(), "rows": rows,
-                }  # fmt: skip
-                if args.out:
-                    args.out.write_text(json.dumps(document, indent=1) + "\n")
+    measured_commit, expert = commit(), expert_return(args)
+
+    def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "benchmark": "paper_tables", "task": args.task, "expert_return": expert, "options": args.options,
+            "commit": measured_commit, "versions": software_versions(), "rows": rows,
+        }  # fmt: skip
+
+    cases = itertools.product(args.trajectories, args.seeds, args.rows)
+    measure_all([functools.partial(measure, row, n, seed, args) for n, seed, row in cases], document, args.out)
 
 
 def expert_return(args: argparse.Namespace) -> float | None:

@@ -13,12 +13,12 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from measured import machine
 
 from robot_lfd.checkpoint import load_policy
 from robot_lfd.config import RecordConfig, TrainConfig
@@ -115,12 +115,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "commit": commit}
+    measuring = machine()
     rows: list[dict[str, Any]] = []
     for seed in args.seeds:
         rows += measure(seed, args)
-        document = {"benchmark": "pixels", "env": args.env, "machine": machine, "versions": software_versions()}
+        document = {"benchmark": "pixels", "env": args.env, "machine": measuring, "versions": software_versions()}
         if args.out:
             args.out.write_text(json.dumps({**document, "rows": rows}, indent=1) + "\n")
 

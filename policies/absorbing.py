@@ -42,6 +42,11 @@ def mark_rows(normaliser: Normaliser, batch: Batch) -> MarkedRows:
     )
 
 
+def value_after(batch: Batch, next_value: torch.Tensor, absorbing_value: float | None) -> torch.Tensor:
+    """Returns V(s'), (..., B), with the absorbing state's value where the task itself ended; None: as it stands."""
+    return next_value if absorbing_value is None else torch.where(batch.terminated, absorbing_value, next_value)
+
+
 def marked(normal: torch.Tensor) -> torch.Tensor:
     """Returns normalised observations (B, D) with a column of zeros, (B, D + 1)."""
     return torch.cat([normal, normal.new_zeros(len(normal), 1)], 1)

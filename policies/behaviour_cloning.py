@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from policies.agent import load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch
 from policies.networks import DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
+
+Tensors = dict[str, torch.Tensor]
 
 
 def bc_loss(predicted: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -17,81 +22,70 @@ def bc_loss(predicted: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
     return (predicted - action).square().mean()
 
 
-class BehaviourCloning:
-    """Fits tanh(mean) of the actor to the demos' actions by mean squared error."""
+class Clone:
+    """An actor with its optimiser: what every kind of cloning saves, continues from and leaves behind."""
 
-    def __init__(
-        self,
-        normaliser: Normaliser,
-        spread: torch.Tensor,
-        *,
-        hidden: Sequence[int],
-        seed: int,
-        learning_rate: float = 1e-3,
-    ) -> None:  # fmt: skip
-        self.actor = TanhGaussianActor(normaliser, spread, hidden, seed)
-        self.optimiser = torch.optim.Adam(self.actor.parameters(), lr=learning_rate, fused=True)
+    def __init__(self, actor: nn.Module, learning_rate: float) -> None:
+        self.actor: Any = actor
+        self.optimiser = torch.optim.Adam(actor.parameters(), lr=learning_rate, fused=True)
+
+    def state_dict(self) -> Tensors:
+        """Returns the actor's and the optimiser's state."""
+        return self.deployed() | {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
+
+    def load_state_dict(self, state: Tensors) -> None:
+        """Continues from what `state_dict` returned."""
+        self.actor.load_state_dict(under(state, "actor"))
+        load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
+
+    def deployed(self) -> Tensors:
+        """Returns the actor."""
+        return {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
+
+
+class RowClone(Clone, ABC):
+    """Fits an actor to single rows of demos by one regression a step; a clone does not explore."""
 
     @torch.no_grad()
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
-        """Returns actions (B, A) for obs (B, D); a clone does not explore."""
+        """Returns actions, (B, A) or (B,) int64, for obs (B, D)."""
         return self.actor.best(obs)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one gradient step on the expert rows."""
-        loss = bc_loss(self.actor.best(batch.obs[batch.is_expert]), batch.action[batch.is_expert])
+        loss = self.loss(batch.obs[batch.is_expert], batch.action[batch.is_expert])
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
         return {"bc_loss": float(loss.detach())}
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Returns the actor's and the optimiser's state."""
-        state = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
-        return state | {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Continues from what `state_dict` returned."""
-        self.actor.load_state_dict(under(state, "actor"))
-        load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
-
-    def deployed(self) -> dict[str, torch.Tensor]:
-        """Returns the actor."""
-        return {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
+    @abstractmethod
+    def loss(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns how far the actor is from the demos' actions."""
 
 
-class SoftmaxCloning:
+class BehaviourCloning(RowClone):
+    """Fits tanh(mean) of the actor to the demos' actions by mean squared error."""
+
+    def __init__(
+        self, normaliser: Normaliser, spread: torch.Tensor, *, hidden: Sequence[int], seed: int,
+        learning_rate: float = 1e-3,
+    ) -> None:  # fmt: skip
+        super().__init__(TanhGaussianActor(normaliser, spread, hidden, seed), learning_rate)
+
+    def loss(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns the mean squared distance."""
+        return bc_loss(self.actor.best(obs), action)
+
+
+class SoftmaxCloning(RowClone):
     """Fits the preferences for K discrete actions to the demos' by cross-entropy."""
 
     def __init__(
         self, normaliser: Normaliser, actions: int, *, hidden: Sequence[int], seed: int, learning_rate: float = 1e-3
     ) -> None:
-        self.actor = DiscreteCriticEnsemble(normaliser, actions, hidden, 1, seed)
-        self.optimiser = torch.optim.Adam(self.actor.parameters(), lr=learning_rate, fused=True)
+        super().__init__(DiscreteCriticEnsemble(normaliser, actions, hidden, 1, seed), learning_rate)
 
-    @torch.no_grad()
-    def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
-        """Returns actions (B,) int64 for obs (B, D); a clone does not explore."""
-        return self.actor.best(obs)
-
-    def update(self, batch: Batch) -> dict[str, float]:
-        """Does one gradient step on the expert rows."""
-        loss = F.cross_entropy(self.actor(batch.obs[batch.is_expert])[0], batch.action[batch.is_expert])
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        return {"bc_loss": float(loss.detach())}
-
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """Returns the network's and the optimiser's state."""
-        state = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
-        return state | {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
-
-    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
-        """Continues from what `state_dict` returned."""
-        self.actor.load_state_dict(under(state, "actor"))
-        load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
-
-    def deployed(self) -> dict[str, torch.Tensor]:
-        """Returns the network."""
-        return {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
+    def loss(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns the cross-entropy."""
+        return F.cross_entropy(self.actor(obs)[0], action)

@@ -13,6 +13,7 @@ from torch import nn
 LOG_STD_MIN, LOG_STD_MAX = -3.0, 0.5
 LEAST_SPREAD = 0.002
 NORMALISED_LIMIT = 8.0
+STD_FLOOR = 0.02
 SATURATED = 0.999  # actions beyond it have no finite mean before tanh worth reaching for
 
 
@@ -25,7 +26,7 @@ class Normaliser(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, mean: torch.Tensor, std: torch.Tensor, floor: float = 0.02) -> None:
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor, floor: float = STD_FLOOR) -> None:
         super().__init__()
         self.register_buffer("mean", mean.clone(), persistent=False)  # a checkpoint keeps them in stats.json
         self.register_buffer("std", std.clamp(min=floor), persistent=False)

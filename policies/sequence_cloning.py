@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from policies.agent import load_optimiser_tensors, optimiser_tensors, under
+from policies.agent import under
+from policies.behaviour_cloning import Clone
 from policies.heads import MeanHead, MixtureHead, make_head, masked_mean
 from policies.networks import Normaliser
 
@@ -170,12 +171,11 @@ def make_actor(
     return RecurrentActor(normaliser, action_size, hidden, kind, head, window, seed)
 
 
-class SequenceCloning:
+class SequenceCloning(Clone):
     """Fits an actor to windows of demos. It has no part in practice."""
 
     def __init__(self, actor: Actor, learning_rate: float = 1e-3) -> None:
-        self.actor = actor
-        self.optimiser = torch.optim.Adam(actor.parameters(), lr=learning_rate, fused=True)
+        super().__init__(actor, learning_rate)
 
     @torch.no_grad()
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
@@ -190,19 +190,6 @@ class SequenceCloning:
         norm = nn.utils.clip_grad_norm_(self.actor.parameters(), GRADIENT_NORM)
         self.optimiser.step()
         return {"bc_loss": float(loss.detach()), "gradient_norm": float(norm)}
-
-    def state_dict(self) -> Tensors:
-        """Returns the actor's and the optimiser's state."""
-        return self.deployed() | {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
-
-    def load_state_dict(self, state: Tensors) -> None:
-        """Continues from what `state_dict` returned."""
-        self.actor.load_state_dict(under(state, "actor"))
-        load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
-
-    def deployed(self) -> Tensors:
-        """Returns the actor."""
-        return {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
 
 
 class ClonedLearned:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from policies.absorbing import points_between, value_after
 from policies.agent import load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch, Judged
 from policies.behaviour_cloning import bc_loss
@@ -155,8 +156,9 @@ class SoftAgent:
         q = self.critic(*everything)  # (N, 3 B + F), in one forward
         value, next_value, first_value = (q[:, rows:] + bonus).split([rows, rows, first], 1)
         judged = Judged(
-            q[:, :rows], value, self._end(batch, next_value),
-            self._end(batch, target_q + bonus[rows : 2 * rows]), first_value, batch.is_expert, batch.reward,
+            q[:, :rows], value, value_after(batch, next_value, self.absorbing_value),
+            value_after(batch, target_q + bonus[rows : 2 * rows], self.absorbing_value),
+            first_value, batch.is_expert, batch.reward,
         )  # fmt: skip
         loss, terms = self.critic_loss(judged)
         if self.config.w1_penalty:
@@ -171,19 +173,11 @@ class SoftAgent:
     def _w1_penalty(self, batch: Batch) -> torch.Tensor:
         """Returns the gradient penalty at random points between pairs of an expert's row and another."""
         rows = torch.cat([batch.obs, batch.action], 1)
-        expert, other = rows[batch.is_expert], rows[~batch.is_expert]
-        share = torch.rand(len(expert), 1, generator=self.generator)
-        points = share * expert + (1 - share) * other
+        points = points_between(rows[batch.is_expert], rows[~batch.is_expert], self.generator).detach()
         obs, action = points.split([batch.obs.shape[1], self.action_size], 1)
         obs = self.critic.normaliser(obs).requires_grad_()
         action = action.clone().requires_grad_()
         return gradient_penalty(self.critic.judge(obs, action), (obs, action))
-
-    def _end(self, batch: Batch, next_value: torch.Tensor) -> torch.Tensor:
-        """Returns V(s') with the absorbing state's value where the task itself ended."""
-        if self.absorbing_value is None:
-            return next_value
-        return torch.where(batch.terminated, self.absorbing_value, next_value)
 
     def _actor_step(self, batch: Batch) -> Terms:
         c, expert = self.config, batch.is_expert

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from policies.absorbing import value_after
 from policies.agent import load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch, Judged
 from policies.networks import DiscreteCriticEnsemble, Normaliser, move_towards
@@ -84,7 +85,13 @@ class SoftQAgent:
         with torch.no_grad():
             target = soft_value(self.target_critic(batch.next_obs).mean(0), c.temperature)
         judged = Judged(
-            q, value, self._end(batch, next_value), self._end(batch, target), first_value, batch.is_expert, batch.reward
+            q,
+            value,
+            value_after(batch, next_value, self.absorbing_value),
+            value_after(batch, target, self.absorbing_value),
+            first_value,
+            batch.is_expert,
+            batch.reward,
         )
         loss, terms = self.critic_loss(judged)
         expert = batch.is_expert
@@ -107,12 +114,6 @@ class SoftQAgent:
         for average in (self.target_critic, self.ema_critic):
             average.load_state_dict(self.critic.state_dict())
         return {"bc_loss": float(loss.detach())}
-
-    def _end(self, batch: Batch, next_value: torch.Tensor) -> torch.Tensor:
-        """Returns V(s') with the absorbing state's value where the task itself ended."""
-        if self.absorbing_value is None:
-            return next_value
-        return torch.where(batch.terminated, self.absorbing_value, next_value)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Returns the state of networks, optimiser and sampling."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robot_lfd.config import RewardConfig
-from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.episode import Episode, step_rows
 from robot_lfd.demos.show import progress
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
@@ -32,10 +32,8 @@ class Judgement(NamedTuple):
 
 def judge(policy: Any, episode_id: str, episode: Episode) -> Judgement:
     """Returns what a policy with critics thinks of an episode."""
-    before = {k: episode.obs[k][:-1] for k in policy.policy_keys}
-    after = {k: episode.obs[k][1:] for k in policy.policy_keys}
-    ended = np.arange(len(episode)) == len(episode) - 1
-    recovered = policy.recovered_reward(before, episode.action, after, ended & episode.terminated)
+    before, action, after, ended = step_rows(episode)
+    recovered = policy.recovered_reward(before, action, after, ended)
     return Judgement(episode_id, episode.success, episode.reward, recovered, policy.value(before))
 
 

@@ -100,3 +100,12 @@ def _check(name: str, array: np.ndarray, steps: int) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise LfdError(f"{name} holds NaN or infinity, first in row {row}, expected finite numbers")
+
+
+def step_rows(episode: Episode) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Returns obs, action (T, A), next_obs and terminated (T,) of all steps."""
+    T = len(episode)
+    before, after = ({k: v[rows] for k, v in episode.obs.items()} for rows in (slice(0, T), slice(1, T + 1)))
+    ends = np.zeros(T, bool)
+    ends[-1] = episode.terminated
+    return before, episode.action.reshape(T, -1), after, ends

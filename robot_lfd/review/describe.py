@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robot_lfd.demos.episode import Episode
+from robot_lfd.demos.episode import Episode, step_rows
 from robot_lfd.evaluate import wilson_interval
 from robot_lfd.verdict import path_smoothness
 
@@ -168,20 +168,20 @@ def belief_charts(policy: Any, episode: Episode) -> list[dict[str, Any]]:
     The recovered reward is r = Q(s, a) - gamma V(s'), as the policy tells it. A policy without a critic (behaviour
     cloning) has an opinion on the action alone.
     """
-    before, action, _, _ = _rows(episode)
+    before, action, _, _ = step_rows(episode)
     gap = action_gaps(policy, episode)
     found = [_chart("disagreement", "distance to the policy's action", [("|a - policy(s)|", gap)], shown=True)]
     if not getattr(policy, "has_critic", False):
         return found
     values = [("Q(s, a)", policy.q(before, action)), ("V(s)", policy.value(before))]
-    reward = policy.recovered_reward(*_rows(episode))
+    reward = policy.recovered_reward(*step_rows(episode))
     beliefs = [_chart("value", "soft return", values, shown=True)]
     return [*beliefs, _chart("recovered reward", "Q(s, a) - γ V(s')", [("r", reward)], shown=True), *found]
 
 
 def action_gaps(policy: Any, episode: Episode) -> np.ndarray:
     """Returns how far each action taken is from the policy's own, (T,)."""
-    before, action, _, _ = _rows(episode)
+    before, action, _, _ = step_rows(episode)
     policy.reset()
     own = [policy.act({k: v[t] for k, v in before.items()}) for t in range(len(episode))]
     return np.linalg.norm(np.array(own).reshape(len(episode), -1) - action, axis=1)
@@ -193,14 +193,5 @@ def judgement(policy: Any, episode: Episode) -> dict[str, float | None]:
     Low ones are demos that the policy finds odd.
     """
     if getattr(policy, "has_critic", False):
-        return {"recovered": _short(float(np.mean(policy.recovered_reward(*_rows(episode)))))}
+        return {"recovered": _short(float(np.mean(policy.recovered_reward(*step_rows(episode)))))}
     return {"agreement": _short(-float(np.mean(action_gaps(policy, episode))))}
-
-
-def _rows(episode: Episode) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Returns obs, action (T, A), next_obs and terminated (T,) of all steps."""
-    T = len(episode)
-    before, after = ({k: v[rows] for k, v in episode.obs.items()} for rows in (slice(0, T), slice(1, T + 1)))
-    ends = np.zeros(T, bool)
-    ends[-1] = episode.terminated
-    return before, episode.action.reshape(T, -1), after, ends

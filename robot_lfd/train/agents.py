@@ -22,7 +22,7 @@ from policies.value_dice import DiceConfig, ValueDiceAgent
 from robot_lfd.checkpoint import PolicySpec, cloned_actor
 from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
-from robot_lfd.train.rows import Rows
+from robot_lfd.train.rows import Rows, statistics_of
 
 DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}
 OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weight of 5 lets it lead away from them
@@ -30,9 +30,8 @@ OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weig
 
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
-    mean, std = torch.from_numpy(rows.obs.mean(0)), torch.from_numpy(rows.obs.std(0))
     spread = torch.from_numpy(np.atleast_1d(rows.action.std(0)))
-    return _MAKERS[config.algo](config, spec, Normaliser(mean, std), spread)
+    return _MAKERS[config.algo](config, spec, statistics_of(rows.obs), spread)
 
 
 def check_agent(config: TrainConfig, spec: PolicySpec) -> None:

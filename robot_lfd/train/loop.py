@@ -2,31 +2,120 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from policies.agent import under
+from robot_lfd.checkpoint import PolicySpec, load_policy, read_json, read_tensors, save_checkpoint
+from robot_lfd.config import TrainConfig
+from robot_lfd.evaluate import evaluate
+from robot_lfd.evaluations import write_evaluation
+from robot_lfd.metrics import Metrics
 
 LOG_EVERY = 100
 
 
-class Session(Protocol):
-    """A training run between two checkpoints. `step` counts the steps done."""
+class Session(ABC):
+    """A training run between two checkpoints: agent, practice, metrics and random state.
 
-    step: int
+    Subclasses set `config`, `spec`, `agent`, `practice` (None where there is none), `rng` and `metrics`, and call
+    `continue_from` where there is a checkpoint.
+    """
 
+    config: TrainConfig
+    spec: PolicySpec
+    agent: Any
+    practice: Any
+    rng: np.random.Generator
+    metrics: Metrics
+
+    def __init__(self) -> None:
+        self.step, self.seconds_before, self.began = 0, 0.0, time.perf_counter()  # step: counts the steps done
+
+    @abstractmethod
     def one_step(self) -> dict[str, float] | None:
         """Does the next step, counts it, and returns what there is to log."""
-        ...
+
+    @abstractmethod
+    def make_env(self, **changes: Any) -> gym.Env:
+        """Returns a new environment as the policy sees it, but for `changes`."""
+
+    @abstractmethod
+    def stats(self) -> dict[str, list[float]]:
+        """Returns mean and std of what is normalised, and the actions' std: a checkpoint's stats.json."""
+
+    def clone_first(self, step: Callable[[], object]) -> None:
+        """Does the gradient steps before the first one that counts."""
+        with progress_bar() as bar:
+            task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
+            for _ in range(self.config.pretrain_steps):
+                step()
+                bar.advance(task)
+
+    def write_config(self, read: dict[str, Any]) -> None:
+        """Writes the run's settings and, under `read`, what training found in the demos."""
+        document = {"command": "train", **dataclasses.asdict(self.config), "read": read}
+        (self.config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
+
+    def is_evaluated(self) -> bool:
+        """Whether this is a step at which the user wants to know how the policy does."""
+        return bool(self.config.eval_every) and self.step % self.config.eval_every == 0
+
+    def evaluate(self) -> float:
+        """Returns the success of the policy as it stands, over fixed starts, and writes down every episode."""
+        env = self.make_env()
+        self.save()
+        result = evaluate(env, load_policy(self.config.out), episodes=self.config.eval_episodes, seed=1000)
+        env.close()
+        rows = [dataclasses.asdict(r) for r in result.rows]
+        found = {**result.summary(), "seed": 1000, "step": self.step, "algo": self.config.algo, "rows": rows}
+        write_evaluation(self.config.out, found)
+        return result.success_rate
 
     def log(self, scalars: dict[str, float], rate: float) -> dict[str, float]:
         """Writes a record of metrics and returns the scalars that it added."""
-        ...
+        extra = self.practice.scalars() if self.practice else {}
+        self.metrics.write(self.step, {**scalars, **extra, "steps_per_s": rate, "train_s": self.seconds()})
+        return extra
+
+    def seconds(self) -> float:
+        """Returns how long this run has been training, over all its sessions."""
+        return self.seconds_before + time.perf_counter() - self.began
 
     def save(self) -> None:
         """Writes a checkpoint of this step."""
-        ...
+        training = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
+        if self.practice:
+            training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
+        progress = {"step": self.step, "seconds": round(self.seconds(), 1), "rng": self.rng.bit_generator.state}
+        spec = dataclasses.replace(self.spec, step=self.step)
+        save_checkpoint(self.config.out, spec, self.stats(), self.agent.deployed(), training, progress)
+
+    def continue_from(self, checkpoint: Path) -> None:
+        """Takes up where a checkpoint stopped."""
+        training = read_tensors(checkpoint / "training.safetensors")
+        progress = read_json(checkpoint / "progress.json")
+        self.agent.load_state_dict(under(training, "agent"))
+        self.step, self.seconds_before = int(progress["step"]), float(progress.get("seconds", 0.0))
+        if self.practice:
+            self.practice.load_state_dict(under(training, "practice"))
+        self.rng.bit_generator.state = progress["rng"]
+
+    def close(self) -> None:
+        """Closes the environment and the metrics."""
+        self.metrics.close()
+        if self.practice:
+            self.practice.env.close()
 
 
 def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.train.images import Sights, demo_sights
+from robot_lfd.train.rows import something_moves
 
 DEFAULT_STEPS = {"bc": 5_000, "distill": 8_000}
 
@@ -123,11 +124,11 @@ def _cameras(config: TrainConfig, stores: list[DemoStore], offered: tuple[str, .
     return config.cameras or stores[0].spec.cameras
 
 
-def _without_pauses(sights: Sights, still: float = 0.02) -> Sights:
+def _without_pauses(sights: Sights) -> Sights:
     """Returns the rows in which the arm feels itself move, see `rows.moving`; all of them where it feels nothing."""
     if not sights.proprio.shape[1]:
         return sights
     before, after = sights.proprio[sights.row], sights.proprio[sights.row + 1]
-    moved = (np.abs(after - before) / np.maximum(before.std(0), 0.02)).max(1) > still
+    moved = something_moves(before, after)
     kept = moved if moved.any() else ~moved
     return dataclasses.replace(sights, row=sights.row[kept], action=sights.action[kept])

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from rich.console import Console
 
-from policies.agent import under
-from policies.networks import Normaliser
 from policies.pixel_actor import Sight
 from policies.pixel_cloning import PixelCloning, PixelCloningConfig
-from robot_lfd.checkpoint import LearnedPolicy, PolicySpec, load_policy, read_json, read_tensors, save_checkpoint
+from robot_lfd.checkpoint import LearnedPolicy, PolicySpec
 from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import Diverged
-from robot_lfd.evaluate import evaluate
-from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics
 from robot_lfd.train.distill import LabelledPractice, demos_of, labelled_sights, load_teacher
 from robot_lfd.train.images import Sights, draw
-from robot_lfd.train.loop import progress_bar, run_steps
+from robot_lfd.train.loop import Session, run_steps
 from robot_lfd.train.pixel_reading import PixelDemos, pixel_steps, read_pixels, state_weight
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
+from robot_lfd.train.rows import statistics_of
 
 LABELLED = "labelled"  # folder of a run with the pictures that the teacher labelled
 
@@ -56,23 +50,23 @@ def run(config: TrainConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class PixelSession:
+class PixelSession(Session):
     """One training run from pictures: agent, labelled practice and random state, from a checkpoint or the beginning."""
 
     def __init__(
         self, config: TrainConfig, spec: PolicySpec, demos: PixelDemos, teacher: LearnedPolicy | None,
         resumed: Path | None,
     ) -> None:  # fmt: skip
-        self.config, self.spec, self.step = config, spec, 0
-        self.seconds_before, self.began = 0.0, time.perf_counter()
+        super().__init__()
+        self.config, self.spec = config, spec
         self.demos = demos if teacher is None else demos.labelled_by(teacher)
         self.agent = _make_agent(config, spec, self.demos.sights)
         self.rng = np.random.default_rng(config.seed)
         config.out.mkdir(parents=True, exist_ok=True)
         self.practice = None if teacher is None else self._make_practice(teacher)
         if resumed:
-            self._load(resumed)
-        _write_config(config, self.demos, teacher)
+            self.continue_from(resumed)
+        self.write_config(_what_was_read(config, self.demos, teacher))
         self.metrics = Metrics(config.out, self.step if resumed else None)
 
     def _make_practice(self, teacher: LearnedPolicy) -> LabelledPractice:
@@ -82,22 +76,19 @@ class PixelSession:
             self.config.out / LABELLED, pixel_steps(self.config), self.spec, s.proprio.shape[1], s.state.shape[1]
         )
         return LabelledPractice(
-            self._make_env(max_episode_steps=limit), self.agent, teacher, room, self.spec.cameras, d.felt, d.known,
+            self.make_env(max_episode_steps=limit), self.agent, teacher, room, self.spec.cameras, d.felt, d.known,
             self.rng, seed=self.config.seed, teacher_steps=self.config.teacher_steps,
         )  # fmt: skip
 
-    def _make_env(self, **changes: Any) -> gym.Env:
+    def make_env(self, **changes: Any) -> gym.Env:
+        """Returns the demos' environment with the policy's cameras, but for `changes`."""
         sight = {"cameras": self.spec.cameras, "size_px": self.spec.size_px}
         return make_env(self.spec.env_id, **{**self.spec.env_kwargs, **sight, **changes})
 
     def train(self) -> dict[str, float]:
         """Runs to the last step; checkpoints on the way, at the end, and when interrupted."""
         if self.step == 0 and self.practice:
-            with progress_bar() as bar:
-                task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
-                for _ in range(self.config.pretrain_steps):
-                    self._update()
-                    bar.advance(task)
+            self.clone_first(self._update)
         every = self.config.checkpoint_every
         return run_steps(self, total=pixel_steps(self.config), checkpoint_every=every, title=self.config.algo)
 
@@ -109,8 +100,8 @@ class PixelSession:
         found = dict[str, float]()
         for _ in range(self.config.updates_per_step if self.practice else 1):
             found = self._update()
-        if self.config.eval_every and self.step % self.config.eval_every == 0:
-            found["eval_success"] = self._evaluate()
+        if self.is_evaluated():
+            found["eval_success"] = self.evaluate()
         return found
 
     def _update(self) -> dict[str, float]:
@@ -122,51 +113,11 @@ class PixelSession:
             raise Diverged(f"training diverged at step {self.step}: {', '.join(broken)} is not finite")
         return found
 
-    def _evaluate(self) -> float:
-        env = self._make_env()
-        self.save()
-        result = evaluate(env, load_policy(self.config.out), episodes=self.config.eval_episodes, seed=1000)
-        env.close()
-        rows = [dataclasses.asdict(r) for r in result.rows]
-        found = {**result.summary(), "seed": 1000, "step": self.step, "algo": self.config.algo, "rows": rows}
-        write_evaluation(self.config.out, found)
-        return result.success_rate
-
-    def log(self, scalars: dict[str, float], rate: float) -> dict[str, float]:
-        """Writes a record of metrics and returns the scalars that it added."""
-        extra = self.practice.scalars() if self.practice else {}
-        self.metrics.write(self.step, {**scalars, **extra, "steps_per_s": rate, "train_s": self._seconds()})
-        return extra
-
-    def _seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.began
-
-    def save(self) -> None:
-        """Writes a checkpoint of this step."""
-        training = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
-        if self.practice:
-            training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
+    def stats(self) -> dict[str, list[float]]:
+        """Returns mean and std of what the arm feels, and the actions' std."""
         felt = self.agent.actor.normaliser
-        stats = {"mean": felt.mean.tolist(), "std": felt.std.tolist()}
-        stats["action_std"] = self.demos.sights.action.std(0).tolist()
-        progress = {"step": self.step, "seconds": round(self._seconds(), 1), "rng": self.rng.bit_generator.state}
-        spec = dataclasses.replace(self.spec, step=self.step)
-        save_checkpoint(self.config.out, spec, stats, self.agent.deployed(), training, progress)
-
-    def _load(self, checkpoint: Path) -> None:
-        training = read_tensors(checkpoint / "training.safetensors")
-        progress = read_json(checkpoint / "progress.json")
-        self.agent.load_state_dict(under(training, "agent"))
-        self.step, self.seconds_before = int(progress["step"]), float(progress.get("seconds", 0.0))
-        if self.practice:
-            self.practice.load_state_dict(under(training, "practice"))
-        self.rng.bit_generator.state = progress["rng"]
-
-    def close(self) -> None:
-        """Closes the environment and the metrics."""
-        self.metrics.close()
-        if self.practice:
-            self.practice.env.close()
+        spread = self.demos.sights.action.std(0).tolist()
+        return {"mean": felt.mean.tolist(), "std": felt.std.tolist(), "action_std": spread}
 
 
 def _make_agent(config: TrainConfig, spec: PolicySpec, sights: Sights) -> PixelCloning:
@@ -175,21 +126,16 @@ def _make_agent(config: TrainConfig, spec: PolicySpec, sights: Sights) -> PixelC
         state_weight=state_weight(config),
     )  # fmt: skip
     sight = Sight(len(spec.cameras), spec.size_px, spec.frame_stack, spec.encoder)
-    known = _normaliser(sights.state) if cloning.state_weight > 0 else None
-    return PixelCloning(sight, _normaliser(sights.proprio), spec.action_size, cloning, config.seed, known)
+    known = statistics_of(sights.state) if cloning.state_weight > 0 else None
+    return PixelCloning(sight, statistics_of(sights.proprio), spec.action_size, cloning, config.seed, known)
 
 
-def _normaliser(rows: np.ndarray) -> Normaliser:
-    return Normaliser(torch.from_numpy(rows.mean(0)), torch.from_numpy(rows.std(0)))
-
-
-def _write_config(config: TrainConfig, demos: PixelDemos, teacher: LearnedPolicy | None) -> None:
-    """Writes the run's settings and, so that nobody is misled, what training knew that the policy does not see."""
+def _what_was_read(config: TrainConfig, demos: PixelDemos, teacher: LearnedPolicy | None) -> dict[str, Any]:
+    """Returns what there was to learn from and, so that nobody is misled, what the policy itself does not see."""
     read: dict[str, Any] = {"demos": demos.count, "rows": len(demos.sights.row), "simulator_state": list(demos.known)}
     if teacher is not None:
         read["teacher"] = {
             "run": str(config.teacher), "algo": teacher.algo, "step": teacher.step, "demos": demos_of(teacher),
             "features": list(teacher.spec.features),
         }  # fmt: skip
-    document = {"command": "train", **dataclasses.asdict(config), "read": read}
-    (config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
+    return read

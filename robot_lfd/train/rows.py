@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from policies.batch import Batch
+from policies.networks import STD_FLOOR, Normaliser
 from robot_lfd.demos.cache import FlatDemos
 
 
@@ -73,15 +74,18 @@ def moving(rows: Rows, still: float = 0.02) -> np.ndarray:
     end. People hesitate for up to nine tenths of a demo; a policy that clones their pauses never gets going.
     Where nothing ever happens, all rows count.
     """
-    scale = np.maximum(rows.obs.std(0), 0.02)  # the floor of Normaliser
-    moved = (np.abs(rows.next_obs - rows.obs) / scale).max(1)
-    kept = (moved > still) | rows.terminated
+    kept = something_moves(rows.obs, rows.next_obs, still) | rows.terminated
     return kept if kept.any() else ~kept
 
 
-def without_pauses(rows: Rows) -> Rows:
-    """Returns the rows in which something happens, see `moving`."""
-    return taken(rows, moving(rows))
+def something_moves(before: np.ndarray, after: np.ndarray, still: float = 0.02) -> np.ndarray:
+    """Returns in which rows (N,) a feature moves by more than `still` of its standard deviation; both (N, D)."""
+    return (np.abs(after - before) / np.maximum(before.std(0), STD_FLOOR)).max(1) > still
+
+
+def statistics_of(rows: np.ndarray) -> Normaliser:
+    """Returns the normaliser of rows (N, D)."""
+    return Normaliser(torch.from_numpy(rows.mean(0)), torch.from_numpy(rows.std(0)))
 
 
 def taken(rows: Rows, which: np.ndarray) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot_lfd.train.rows import Replay, Rows, draw, stretches, without_pauses
+from robot_lfd.train.rows import Replay, Rows, draw, moving, stretches, taken
 
 
 def make_rows(moves: list[float], ended: int | None = None) -> Rows:
@@ -19,11 +19,12 @@ def make_rows(moves: list[float], ended: int | None = None) -> Rows:
 
 def test_pauses_are_left_out_and_ends_never_are():
     rows = make_rows([1.0, 0.0, 0.0, 1.0, 0.0], ended=4)
-    assert without_pauses(rows).action[:, 0].tolist() == [0.0, 3.0, 4.0]
+    assert taken(rows, moving(rows)).action[:, 0].tolist() == [0.0, 3.0, 4.0]
 
 
 def test_a_demo_of_nothing_but_pauses_is_kept_whole():
-    assert len(without_pauses(make_rows([0.0, 0.0, 0.0]))) == 3
+    rows = make_rows([0.0, 0.0, 0.0])
+    assert len(taken(rows, moving(rows))) == 3
 
 
 def test_a_batch_is_half_demo_and_half_practice():

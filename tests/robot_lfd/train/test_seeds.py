@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_what_an_interrupt_left_goes_on_where_it_was_and_finished_seeds_are_not_
     def interrupted(config):
         if config.seed == 1:
             monkeypatch.setattr(trainer, "run", real)
-            real(trainer.dataclasses.replace(config, steps=10))
+            real(dataclasses.replace(config, steps=10))
             raise KeyboardInterrupt
         return real(config)
 
