@@ -26,14 +26,6 @@ METHODS = {
 }
 
 
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("demos") / "reach"
-    words = ["record", "--env", "pybullet/Reach-v0", "--device", "scripted", "--out", str(path), "--episodes", "3"]
-    assert call(words) == 0
-    return path
-
-
 def train(demos: Path, out: Path, *more: str) -> int:
     return call(["train", "--demos", str(demos), "--out", str(out), *FAST, *more])
 

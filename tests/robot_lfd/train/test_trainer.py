@@ -21,16 +21,6 @@ from robot_lfd.metrics import read_metrics
 FAST = ["--hidden", "16", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--practice-limit", "40"]
 
 
-@pytest.fixture(scope="module")
-def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("demos") / "reach"
-    assert (
-        call(["record", "--env", "pybullet/Reach-v0", "--device", "scripted", "--out", str(path), "--episodes", "3"])
-        == 0
-    )
-    return path
-
-
 def train(demos: Path, out: Path, *more: str) -> int:
     return call(["train", "--demos", str(demos), "--out", str(out), *FAST, *more])
 
