@@ -5,6 +5,7 @@ Source: https://minari.farama.org/main/content/dataset_standards/ ; Minari 0.5, 
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,8 +86,10 @@ def _metadata(spec: DatasetSpec, name: str, episodes: int, steps: int, highest: 
         "algorithm_name": "human demos, recorded with lfd",
     }
     if spec.env_id in gym.registry:
-        described = gym.spec(spec.env_id)
-        described.kwargs = {**described.kwargs, **spec.env_kwargs}
+        described = copy.deepcopy(gym.spec(spec.env_id))  # the registry's own: what is set on it, every make would get
+        keywords = dict(spec.env_kwargs)
+        described.max_episode_steps = keywords.pop("max_episode_steps", described.max_episode_steps)
+        described.kwargs = {**described.kwargs, **keywords}
         metadata["env_spec"] = described.to_json()
     return metadata
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import h5py
 import numpy as np
 import pytest
@@ -55,6 +57,17 @@ def test_export_and_import_give_the_same_dataset(filled: DemoStore, tmp_path: Pa
     again = DemoStore.open(tmp_path / "again")
     assert again.spec == filled.spec and again.ids() == filled.ids()
     assert all(same(again[i], filled[i], ignore=()) for i in filled)
+
+
+def test_export_names_the_keywords_and_leaves_the_registry_as_it_is(tmp_path: Path):
+    env = pendulum_env()
+    store = DemoStore.create(tmp_path / "pendulum", pendulum_spec(env))
+    store.append(drive(Tape(env), seed=1, steps=4))
+    before = copy.deepcopy(gym.spec("Pendulum-v1"))
+    export_minari(store, store.ids(), tmp_path / "out-v0")
+    assert gym.spec("Pendulum-v1") == before
+    written = json.loads((tmp_path / "out-v0" / "data" / "metadata.json").read_text())["env_spec"]
+    assert json.loads(written)["max_episode_steps"] == 200 and "max_episode_steps" not in json.loads(written)["kwargs"]
 
 
 @pytest.mark.slow
