@@ -81,9 +81,8 @@ def _split(argv: list[str]) -> tuple[str, list[str]]:
 def _parse(class_name: str, words: str, rest: list[str]) -> Any:
     import tyro
 
-    from robot_lfd import config
-
-    cls = getattr(config, class_name)
+    home = "robot_lfd.demos.config" if words.startswith("data ") else "robot_lfd.config"
+    cls = getattr(importlib.import_module(home), class_name)
     return tyro.cli(cls, args=rest, prog=f"lfd {words}", description=cls.__doc__)
 
 

@@ -22,7 +22,7 @@ ONLY_IN = {
     "zarr": ("robot_lfd/demos/",),
     "torch": ("policies/", "robot_lfd/train/", "robot_lfd/checkpoint.py"),
     "pygame": ("teleop/",),
-    "tyro": ("robot_lfd/cli.py", "robot_lfd/config.py"),
+    "tyro": ("robot_lfd/cli.py", "robot_lfd/config.py", "robot_lfd/demos/config.py"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from robot_lfd.config import (
+from robot_lfd.demos.config import (
     DataCopyConfig,
     DataExportConfig,
     DataImportConfig,

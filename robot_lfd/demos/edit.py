@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from robot_lfd.config import (
+from robot_lfd.demos.config import (
     DataCompactConfig,
     DataDeleteConfig,
     DataLabelConfig,

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 from rich.console import Console
 
-from robot_lfd.config import DataRenderConfig
+from robot_lfd.demos.config import DataRenderConfig
 from robot_lfd.demos.edit import copy_labels, provenance
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.resimulate import comes_again, first_difference, play_again
