@@ -1,8 +1,9 @@
 """Success from pixels beside behaviour cloning of the same demos, from nothing to the evaluated policy, on the CPU.
 
 Records scripted-human demos with pictures, trains a state teacher by IQ-Learn on them, a pixel policy by distillation,
-and a pixel policy by cloning; evaluates each from the same starts, with the pictures it was trained on and with
-reference ones. Prints one JSON line a row. What was finished is not done again when an interrupted benchmark goes on.
+and a pixel policy by cloning; evaluates each from the same starts, with the pictures it was trained on and, where asked
+for, with reference ones. Prints one JSON line a row. What was finished is not done again when an interrupted benchmark
+goes on.
 
     python benchmarks/pixels.py --seeds 0 --work runs/pixels --out benchmarks/results/pixels.json
 """
@@ -92,7 +93,7 @@ def measure(seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
             "recording": recording,
             "training": spent,
         }
-        for pictures in ("fast", "reference"):
+        for pictures in args.pictures:
             if pictures == "fast" or "pixels" in name:
                 found = success(run, args.episodes, pictures)
                 row[pictures] = {k: found[k] for k in ("success_rate", "interval", "length_mean", "episodes", "step")}
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--bc-steps", type=int, default=7_000, help="as many gradient steps as distillation takes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--pictures", nargs="+", default=["fast"], help="to evaluate with; reference ones are slow")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()

@@ -36,6 +36,23 @@ class Normaliser(nn.Module):
         return ((obs - self.mean) / self.std).clamp(-NORMALISED_LIMIT, NORMALISED_LIMIT)
 
 
+class Columns(Normaliser):
+    """Normalises the columns of rows (..., D) from `first` on, as many as it has statistics of; leaves the rest out.
+
+    Args:
+        opaque: no gradient goes through to the rows.
+    """
+
+    def __init__(self, of: Normaliser, first: int, *, opaque: bool = False) -> None:
+        super().__init__(of.mean, of.std, floor=0.0)
+        self.first, self.opaque = first, opaque
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns (..., W) for obs (..., D)."""
+        obs = obs.detach() if self.opaque else obs
+        return super().forward(obs[..., self.first : self.first + len(self.mean)])
+
+
 class TanhGaussianActor(nn.Module):
     """Maps observations (B, D) to a Gaussian over R^A that tanh squashes into [-1, 1]^A.
 

@@ -17,7 +17,8 @@ from policies.networks import Normaliser
 class PixelBatch(NamedTuple):
     """B rows of what was seen, what to do there, and what the simulator knew (known in training alone)."""
 
-    pictures: torch.Tensor  # (B, K, S, H, W, 3) uint8: K cameras, S stacked frames, the latest last
+    pictures: torch.Tensor  # (B, K, S, H, W, 3) uint8: K cameras, S stacked frames, the latest last. Or (B, V)
+    # float32, what frozen encoders said of them
     proprio: torch.Tensor  # (B, P) float32
     action: torch.Tensor  # (B, A) float32
     state: torch.Tensor  # (B, D) float32; D may be 0
@@ -34,40 +35,70 @@ class Sight:
     width: int = 64  # of each camera's vector
 
 
-class PixelActor(nn.Module):
-    """Each camera has an encoder of its own; their vectors and the proprioception go through one trunk.
+class Eyes(nn.Module):
+    """Each camera has an encoder of its own; what they say and the proprioception stand side by side.
+
+    First weights come from torch's own generator.
 
     Args:
-        normaliser: of the proprioception (P,). state_size: D of the simulator state that `guess_state` predicts in
-            training, to teach the encoders where things are; 0 leaves that head out.
+        normaliser: of the proprioception (P,).
+    """
+
+    def __init__(self, sight: Sight, normaliser: Normaliser) -> None:
+        super().__init__()
+        self.sight, self.normaliser = sight, normaliser
+        self.encoders = nn.ModuleList(
+            make_encoder(sight.encoder, 3 * sight.stack, sight.size_px, sight.width) for _ in range(sight.cameras)
+        )
+
+    @property
+    def vector_size(self) -> int:
+        """V, the width of what all cameras' encoders say."""
+        return self.sight.cameras * self.sight.width
+
+    def look(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Returns what the encoders say, (B, V), for float pictures (B, K, S, H, W, 3) in [-0.5, 0.5]."""
+        rows, _, stack, height, width, _ = pictures.shape
+        vectors = []
+        for camera, encoder in enumerate(self.encoders):
+            one = pictures[:, camera].permute(0, 1, 4, 2, 3).reshape(rows, 3 * stack, height, width)
+            vectors.append(encoder(one.contiguous(memory_format=torch.channels_last)))
+        return torch.cat(vectors, -1)
+
+    def beside(self, vectors: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
+        """Returns what is seen and felt, (B, V + P)."""
+        return torch.cat([vectors, self.normaliser(proprio)], -1)
+
+    def see(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
+        """Returns what is seen and felt, (B, V + P), for float pictures (B, K, S, H, W, 3) in [-0.5, 0.5]."""
+        return self.beside(self.look(pictures), proprio)
+
+    def see_as_they_are(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
+        """Returns what is seen and felt, (B, V + P), for pictures (B, K, S, H, W, 3) uint8."""
+        return self.see(as_float(pictures), proprio)
+
+
+class PixelActor(Eyes):
+    """Eyes, and one trunk to an action.
+
+    Args:
+        state_size: D of the simulator state that `guess` predicts in training, to teach the encoders where things are;
+            0 leaves that head out.
     """
 
     def __init__(
         self, sight: Sight, normaliser: Normaliser, action_size: int, hidden: Sequence[int], seed: int,
         state_size: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.sight, self.normaliser = sight, normaliser
-        seen = sight.cameras * sight.width + len(normaliser.mean)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.encoders = nn.ModuleList(
-                make_encoder(sight.encoder, 3 * sight.stack, sight.size_px, sight.width) for _ in range(sight.cameras)
-            )
+            super().__init__(sight, normaliser)
+            seen = self.vector_size + len(normaliser.mean)
             sizes = [seen, *hidden]
             layers = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ReLU())]
             self.trunk = nn.Sequential(*layers)
             self.head = nn.Linear(sizes[-1], action_size)
             self.guess = nn.Linear(seen, state_size) if state_size else None
-
-    def see(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
-        """Returns what is seen and felt, (B, K width + P), for float pictures (B, K, S, H, W, 3) in [-0.5, 0.5]."""
-        rows, _, stack, height, width, _ = pictures.shape
-        vectors = []
-        for camera, encoder in enumerate(self.encoders):
-            one = pictures[:, camera].permute(0, 1, 4, 2, 3).reshape(rows, 3 * stack, height, width)
-            vectors.append(encoder(one.contiguous(memory_format=torch.channels_last)))
-        return torch.cat([*vectors, self.normaliser(proprio)], -1)
 
     def decide(self, seen: torch.Tensor) -> torch.Tensor:
         """Returns tanh(mean), (B, A), for what `see` returned."""
@@ -75,7 +106,7 @@ class PixelActor(nn.Module):
 
     def best(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
         """Returns the action (B, A) for pictures (B, K, S, H, W, 3) uint8 and proprioception (B, P)."""
-        return self.decide(self.see(as_float(pictures), proprio))
+        return self.decide(self.see_as_they_are(pictures, proprio))
 
 
 def as_float(pictures: torch.Tensor) -> torch.Tensor:

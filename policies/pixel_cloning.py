@@ -9,15 +9,19 @@ from dataclasses import dataclass
 import torch
 
 from policies.agent import load_optimiser_tensors, optimiser_tensors, under
-from policies.augment import colour_jitter, random_shift
 from policies.behaviour_cloning import bc_loss
+from policies.looking import Compute, Looking
 from policies.networks import Normaliser, move_towards
-from policies.pixel_actor import PixelActor, PixelBatch, Sight, as_float
+from policies.pixel_actor import PixelActor, PixelBatch, Sight
 
 
 @dataclass(frozen=True)
 class PixelCloningConfig:
-    """What the default recipe sets; LOG.md has the measurement behind each number."""
+    """What the default recipe sets; LOG.md has the measurement behind each number.
+
+    Attributes:
+        frozen: the encoders were given and do not learn.
+    """
 
     hidden: Sequence[int] = (128, 128)
     learning_rate: float = 1e-3
@@ -25,6 +29,7 @@ class PixelCloningConfig:
     shift_px: int = 4
     jitter: float = 0.0
     state_weight: float = 1.0
+    frozen: bool = False
     ema_share: float = 0.005
 
 
@@ -38,27 +43,32 @@ class PixelCloning:
 
     def __init__(
         self, sight: Sight, normaliser: Normaliser, action_size: int, config: PixelCloningConfig, seed: int,
-        state_scale: Normaliser | None = None,
+        state_scale: Normaliser | None = None, compute: Compute = Compute(),
     ) -> None:  # fmt: skip
-        self.config, self.state_scale = config, state_scale
+        self.config, self.state_scale, self.compute = config, state_scale, compute
         state_size = 0 if state_scale is None else len(state_scale.mean)
         self.actor = PixelActor(sight, normaliser, action_size, config.hidden, seed, state_size)
+        self.actor.encoders.requires_grad_(not config.frozen)
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        for module in (self.actor, self.ema_actor, self.state_scale):
+            if module is not None:
+                module.to(compute.device)
         self.optimiser = torch.optim.AdamW(
             self.actor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.generator = torch.Generator().manual_seed(seed + 1)
+        self.generator = torch.Generator(compute.device).manual_seed(seed + 1)
+        self.looking = Looking(self.actor, config.shift_px, config.jitter, self.generator, compute)
 
     @torch.no_grad()
     def act(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
         """Returns actions (B, A) of the averaged actor."""
-        return self.ema_actor.best(pictures, proprio)
+        device = self.compute.device
+        return self.ema_actor.best(pictures.to(device), proprio.to(device)).cpu()
 
     def update(self, batch: PixelBatch) -> dict[str, float]:
         """Does one gradient step."""
         c = self.config
-        moved = random_shift(batch.pictures, c.shift_px, self.generator)
-        seen = self.actor.see(colour_jitter(as_float(moved), c.jitter, self.generator), batch.proprio)
+        seen = self.looking.seen(batch.pictures, batch.proprio)
         loss = clone = bc_loss(self.actor.decide(seen), batch.action)
         terms = {"bc_loss": clone}
         if self.state_scale is not None and self.actor.guess is not None:
@@ -82,10 +92,7 @@ class PixelCloning:
         self.actor.load_state_dict(under(state, "actor"))
         self.ema_actor.load_state_dict(under(state, "ema_actor"))
         load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
-        for parameter, moments in self.optimiser.state.items():  # the fused step needs one memory layout for all
-            for name in ("exp_avg", "exp_avg_sq"):
-                moments[name] = torch.empty_like(parameter).copy_(moments[name])
-        self.generator.set_state(state["generator"])
+        self.generator.set_state(state["generator"].cpu())
 
     def deployed(self) -> dict[str, torch.Tensor]:
         """Returns the averaged actor, without the head that guesses the simulator's state."""

@@ -96,18 +96,20 @@ class SoftAgent:
         absorbing_value: V of the state after the task ended; None: V(s') of the last observation, as if it went on.
         normaliser: of observations (D,), from the demos. spread: (A,) of the demos' actions, see TanhGaussianActor.
         seed: of the networks' first weights and of all sampling.
+        critic_normaliser: of what the critics look at, where that is not what the actor looks at.
     """
 
     def __init__(
         self, critic_loss: CriticLoss, absorbing_value: float | None, normaliser: Normaliser, spread: torch.Tensor,
-        config: SoftConfig, seed: int,
+        config: SoftConfig, seed: int, critic_normaliser: Normaliser | None = None,
     ) -> None:  # fmt: skip
         self.critic_loss, self.absorbing_value = critic_loss, absorbing_value
         self.config, self.action_size, self.updates = config, len(spread), 0
         self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed)
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
+        judged = critic_normaliser or normaliser
         self.critic = CriticEnsemble(
-            normaliser, self.action_size, config.hidden, config.critics, seed + 1, config.layer_norm
+            judged, self.action_size, config.hidden, config.critics, seed + 1, config.layer_norm
         )
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(config.temperature).log().requires_grad_(config.learn_temperature)
@@ -131,12 +133,16 @@ class SoftAgent:
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one critic step and one actor step (IQ-Learn, Algorithm 1)."""
-        terms = self._critic_step(batch)
-        terms |= self._actor_step(batch)
+        terms = self.critic_step(batch)
+        terms |= self.actor_step(batch)
+        self.follow()
+        return {k: float(v.detach()) for k, v in terms.items()}
+
+    def follow(self) -> None:
+        """Ends an update: target critics and averaged actor move towards what they follow."""
         move_towards(self.target_critic, self.critic, self.config.target_share)
         move_towards(self.ema_actor, self.actor, self.config.ema_share)
         self.updates += 1
-        return {k: float(v.detach()) for k, v in terms.items()}
 
     def clone_step(self, batch: Batch) -> dict[str, float]:
         """Does one step of behaviour cloning: the start that IQ-Learn improves on."""
@@ -145,7 +151,14 @@ class SoftAgent:
         self.ema_actor.load_state_dict(self.actor.state_dict())
         return {"bc_loss": float(loss.detach())}
 
-    def _critic_step(self, batch: Batch) -> Terms:
+    def move_to(self, device: torch.device) -> None:
+        """Puts networks and temperature on a device; noise is drawn on the CPU, so that it is the same everywhere."""
+        for part in _NETWORKS:
+            getattr(self, part).to(device)
+        self.log_temperature.data = self.log_temperature.data.to(device)
+
+    def critic_step(self, batch: Batch) -> Terms:
+        """Does one step of the critics; where `obs` and `next_obs` want a gradient, they have it afterwards."""
         rows, first = len(batch.obs), len(batch.first_obs)
         visited = torch.cat([batch.obs, batch.next_obs, batch.first_obs])
         with torch.no_grad():
@@ -179,7 +192,8 @@ class SoftAgent:
         action = action.clone().requires_grad_()
         return gradient_penalty(self.critic.judge(obs, action), (obs, action))
 
-    def _actor_step(self, batch: Batch) -> Terms:
+    def actor_step(self, batch: Batch) -> Terms:
+        """Does one step of the actor; where `obs` wants a gradient, it has it afterwards."""
         c, expert = self.config, batch.is_expert
         action, log_prob, best = self.actor.sample(batch.obs, self._noise(len(batch.obs)))
         self.critic.requires_grad_(False)
@@ -214,7 +228,7 @@ class SoftAgent:
         return {"temperature": self.temperature}
 
     def _noise(self, rows: int) -> torch.Tensor:
-        return torch.randn(rows, self.action_size, generator=self.generator)
+        return torch.randn(rows, self.action_size, generator=self.generator).to(self.log_temperature.device)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Returns the state of networks, optimisers and sampling."""

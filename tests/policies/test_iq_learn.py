@@ -164,17 +164,17 @@ def test_sqil_targets_are_one_on_expert_rows_and_zero_elsewhere():
 def test_the_actor_climbs_q_and_leaves_the_critic_alone():
     agent, batch = make_agent(), make_batch()
     before = {k: v.clone() for k, v in agent.critic.state_dict().items()}
-    agent._actor_step(batch)
+    agent.actor_step(batch)
     assert all(torch.equal(v, before[k]) for k, v in agent.critic.state_dict().items())
     assert all(p.requires_grad for p in agent.critic.parameters())
 
 
-def test_the_critic_step_leaves_actor_and_targets_alone():
+def test_thecritic_step_leaves_actor_and_targets_alone():
     agent, batch = make_agent(), make_batch()
     actor = {k: v.clone() for k, v in agent.actor.state_dict().items()}
     target = {k: v.clone() for k, v in agent.target_critic.state_dict().items()}
     critic = {k: v.clone() for k, v in agent.critic.state_dict().items()}
-    agent._critic_step(batch)
+    agent.critic_step(batch)
     assert all(torch.equal(v, actor[k]) for k, v in agent.actor.state_dict().items())
     assert all(torch.equal(v, target[k]) for k, v in agent.target_critic.state_dict().items())
     assert all(not torch.equal(v, critic[k]) for k, v in agent.critic.state_dict().items())
