@@ -18,6 +18,13 @@ library libgthread-2.0.so.0 libglib2.0-0
 if [ "${1:-}" = tests ]; then
     program Xvfb xvfb
     program xdotool xdotool
+    if ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+        if grep -q '^ID=ubuntu' /etc/os-release 2>/dev/null; then # there it is a snap, which wants a running system
+            echo "no browser: the tests of the review page are skipped; install chromium or google-chrome for them" >&2
+        else
+            missing+=(chromium)
+        fi
+    fi
 fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0

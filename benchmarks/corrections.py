@@ -1,12 +1,13 @@
 """What corrections are worth: a weak policy, a person (a scripted one) who takes over where it does not get on, rounds.
 
-python benchmarks/corrections.py --work W [--algo bc] [--seeds 0 1 2] [--out FILE]      prints one line of JSON
+python benchmarks/corrections.py --work W [--algo bc|iq] [--seeds 0 1 2] [--out FILE]      prints one line of JSON
 
 Round 0: a policy from a few demos of pybullet/Lift-v0. Then each round: ten rollouts from new starts with
 `lfd deploy --takeover scripted`, all of them recorded; the policy is trained anew with `lfd train --demos demos
 rollouts`, which counts the corrected steps as expert rows; success over the same fresh starts each time. The control
 gets ten more whole demos a round in the place of the corrections. Every step is the command that a user would type.
-What is finished in W is not done again.
+What is finished in W is not done again. IQ-Learn learns offline here: practice in the simulator would leave no weak
+policy to correct.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--algo", default="bc")
+    parser.add_argument("--mode", choices=("online", "offline"), default="offline")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--demos", type=int, default=3)
@@ -49,6 +51,7 @@ def main() -> None:
         "versions": {p: version(p) for p in ("torch", "numpy", "pybullet")},
         "env": ENV,
         "algo": args.algo,
+        "mode": args.mode,
         "steps": args.steps,
         "first_demos": args.demos,
         "rollouts_a_round": args.rollouts,
@@ -88,9 +91,8 @@ def measure(args: argparse.Namespace, seed: int, kind: str) -> list[dict[str, An
 def train(args: argparse.Namespace, seed: int, demos: list[Path], run: Path) -> dict[str, Any]:
     """Trains from nothing, on everything that there is by now."""
     resume = ["--resume"] if run.exists() else []
-    return lfd(
-        "train", "--demos", *demos, "--algo", args.algo, "--steps", args.steps, "--seed", seed, "--out", run, *resume
-    )
+    how = ["--algo", args.algo, "--mode", args.mode, "--steps", args.steps, "--seed", seed]
+    return lfd("train", "--demos", *demos, *how, "--out", run, *resume)
 
 
 def corrected(args: argparse.Namespace, seed: int, run: Path, out: Path, number: int) -> dict[str, Any]:

@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from policies.networks import TanhGaussianActor
+from policies.networks import DiscreteCriticEnsemble, TanhGaussianActor
 from policies.sequence_cloning import PlainActor
 
-Runner = Callable[[np.ndarray], np.ndarray]  # raw observations (B, D) float32 -> actions (B, A) float32
+Runner = Callable[[np.ndarray], np.ndarray]  # raw observations (B, D) float32 -> actions (B, A) float32 or (B,) int64
+Network = TanhGaussianActor | PlainActor | DiscreteCriticEnsemble
 OPSET = 17
 
 
 class BestAction(nn.Module):
-    """Observations (B, D), as the environment gives them, to the actor's best actions (B, A)."""
+    """Observations (B, D), as the environment gives them, to the best actions (B, A), discrete ones (B,)."""
 
-    def __init__(self, actor: TanhGaussianActor | PlainActor) -> None:
+    def __init__(self, actor: Network) -> None:
         super().__init__()
         self.actor = actor
 
@@ -30,7 +31,7 @@ class BestAction(nn.Module):
         return self.actor.best(obs)
 
 
-def write_torchscript(actor: TanhGaussianActor | PlainActor, width: int, path: Path, about: dict[str, Any]) -> None:
+def write_torchscript(actor: Network, width: int, path: Path, about: dict[str, Any]) -> None:
     """Writes the actor as TorchScript; `about` is inside it as `policy.json`."""
     module = BestAction(actor).eval()
     with torch.no_grad():
@@ -38,7 +39,7 @@ def write_torchscript(actor: TanhGaussianActor | PlainActor, width: int, path: P
     torch.jit.save(traced, str(path), _extra_files={"policy.json": json.dumps(about)})
 
 
-def write_onnx(actor: TanhGaussianActor | PlainActor, width: int, path: Path, about: dict[str, Any]) -> None:
+def write_onnx(actor: Network, width: int, path: Path, about: dict[str, Any]) -> None:
     """Writes the actor as ONNX with inputs `obs` (batch, D) and outputs `action` (batch, A); `about` is its metadata.
 
     Raises:

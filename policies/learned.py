@@ -14,7 +14,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 class Learned(Protocol):
-    """A learned policy on tensors. `has_critic`: whether `q` and `value` mean anything."""
+    """A learned policy on tensors. `has_critic`: whether it is `Critical` too."""
 
     has_critic: bool
 
@@ -25,6 +25,10 @@ class Learned(Protocol):
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the best actions, (B, A) float32 or (B,) int64, for obs (B, D)."""
         ...
+
+
+class Critical(Protocol):
+    """What a learned policy with critics can say beside its actions."""
 
     def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Returns Q(s, a), (B,), the mean over the critics."""

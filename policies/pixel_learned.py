@@ -32,11 +32,3 @@ class PixelLearned:
         frame = obs[:, felt:].reshape(shape).to(torch.uint8)
         self._frames = [*(self._frames or [frame] * sight.stack), frame][-sight.stack :]
         return self.actor.best(torch.stack(self._frames, 2), obs[:, :felt])
-
-    def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Raises NotImplementedError: there is no critic."""
-        raise NotImplementedError("a pixel policy has no critic")
-
-    def value(self, obs: torch.Tensor, samples: int) -> torch.Tensor:
-        """Raises NotImplementedError: there is no critic."""
-        raise NotImplementedError("a pixel policy has no critic")

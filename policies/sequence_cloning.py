@@ -208,11 +208,3 @@ class ClonedLearned:
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the action (1, A) for the next observation (1, D)."""
         return self.actor.step(obs)
-
-    def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-        """Returns zeros: a clone has no critic."""
-        return torch.zeros(len(obs))
-
-    def value(self, obs: torch.Tensor, samples: int) -> torch.Tensor:
-        """Returns zeros: a clone has no critic."""
-        return torch.zeros(len(obs))

@@ -7,14 +7,14 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
 
-from policies.learned import DiscreteLearned, GaussianLearned, Learned
+from policies.learned import Critical, DiscreteLearned, GaussianLearned, Learned
 from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
 from policies.pixel_actor import PixelActor, Sight
 from policies.pixel_learned import PixelLearned
@@ -192,17 +192,29 @@ class LearnedPolicy:
         return self._learned.has_critic
 
     @property
-    def actor(self) -> TanhGaussianActor | PlainActor:
+    def critic(self) -> Critical:
+        """What `q`, `value` and `recovered_reward` ask.
+
+        Raises:
+            LfdError: this policy has none (a clone has not, nor has one that sees).
+        """
+        if not self.has_critic:
+            raise LfdError(f"'{self.path}' ({self.algo}) has no critic, so no Q, V or reward; train one with --algo iq")
+        return cast(Critical, self._learned)
+
+    @property
+    def actor(self) -> TanhGaussianActor | PlainActor | DiscreteCriticEnsemble:
         """The network that acts, with its normalisation: what `lfd export` writes.
 
         Raises:
-            LfdError: this kind of policy is not one network from observation to action.
+            LfdError: this kind of policy is not one network from one observation to one action.
         """
-        actor = getattr(self._learned, "actor", None)
-        if isinstance(actor, (TanhGaussianActor, PlainActor)):
-            return actor
-        kind = "discrete" if self.spec.discrete else self.spec.actor
-        raise LfdError(f"'{self.path}' is a {kind} policy; only those without memory or plans can be exported")
+        learned = self._learned
+        network = learned.critic if isinstance(learned, DiscreteLearned) else getattr(learned, "actor", None)
+        if isinstance(network, (TanhGaussianActor, PlainActor, DiscreteCriticEnsemble)):
+            return network
+        why = {"chunk": "plans several actions at once", "pixels": "sees pictures"}.get(self.spec.actor, "remembers")
+        raise LfdError(f"'{self.path}' {why}; only policies from one named observation to one action can be exported")
 
     def reset(self) -> None:
         """Begins an episode."""
@@ -215,15 +227,19 @@ class LearnedPolicy:
 
     @torch.no_grad()
     def q(self, obs: dict[str, np.ndarray], action: np.ndarray) -> np.ndarray:
-        """Returns Q(s, a), the mean over the critics, (B,) for rows of observations (B, ...) and actions (B, A)."""
-        rows = self._features(obs)
+        """Returns Q(s, a), the mean over the critics, (B,) for rows of observations (B, ...) and actions (B, A).
+
+        Raises:
+            LfdError: this policy has no critic, so it has no opinion; `value` and `recovered_reward` raise it too.
+        """
+        critic, rows = self.critic, self._features(obs)
         wanted = np.asarray(action, np.int64 if self.spec.discrete else np.float32)
-        return self._learned.q(rows, torch.from_numpy(wanted.reshape(len(rows), -1))).numpy()
+        return critic.q(rows, torch.from_numpy(wanted.reshape(len(rows), -1))).numpy()
 
     @torch.no_grad()
     def value(self, obs: dict[str, np.ndarray], samples: int = 16) -> np.ndarray:
         """Returns V(s) = E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, (B,) for rows (B, ...)."""
-        return self._learned.value(self._features(obs), samples).numpy()
+        return self.critic.value(self._features(obs), samples).numpy()
 
     def recovered_reward(
         self, obs: dict[str, np.ndarray], action: np.ndarray, next_obs: dict[str, np.ndarray], terminated: np.ndarray

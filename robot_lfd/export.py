@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -23,38 +25,58 @@ def run(config: ExportConfig) -> dict[str, Any]:
     from robot_lfd import load_policy
 
     policy: Any = load_policy(config.run)
-    if any(k.startswith("images/") for k in policy.policy_keys):
-        raise LfdError("policies that see pictures cannot be exported; only those on named observations can")
+    network = policy.actor  # a kind that cannot be exported says so before anything is written
+    if policy.spec.discrete and config.format == "onnx":  # torch's exporter cannot write its LayerNorm
+        raise LfdError(
+            "only policies from one named observation to one continuous action can be exported as onnx; "
+            "this one is discrete, use --format torchscript"
+        )
     path = config.out or _beside(config, policy)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = _about(policy)
+    about = _about(policy.spec, network.normaliser)
     try:
-        answer = _write(config.format, policy, part, about)
-        error = largest_error(policy, answer)
-        if not error <= TOLERANCE:
-            raise LfdError(f"the file differs from the policy by {error:.2g}, expected {TOLERANCE:g}; it was not kept")
+        measured = _measure(policy, _write(config.format, network, part, about), about["width"])
+        about["measured"] = measured
+        _write(config.format, network, part, about)  # the same file, with what was measured of it inside
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     path.with_name(path.name + ".json").write_text(json.dumps(about, indent=1) + "\n")
-    p50_ms, p99_ms = latency_ms(answer, about["width"])
-    print(f"{path}: equal to {error:.1g}; one observation takes p50 {p50_ms:.3f} ms, p99 {p99_ms:.3f} ms")
-    return {"file": str(path), "format": config.format, "largest_error": error, "p50_ms": p50_ms, "p99_ms": p99_ms}
+    found = {k: measured[k] for k in ("largest_error", "p50_ms", "p99_ms")}
+    print(
+        f"{path}: equal to {found['largest_error']:.1g}; "
+        f"one observation takes p50 {found['p50_ms']:.3f} ms, p99 {found['p99_ms']:.3f} ms"
+    )
+    return {"file": str(path), "format": config.format, **found}
+
+
+def _measure(policy: Any, answer: Any, width: int) -> dict[str, Any]:
+    """Returns how far the file is from the policy and how long it takes. Raises LfdError where it differs."""
+    error = largest_error(policy, answer)
+    if not error <= TOLERANCE:
+        raise LfdError(f"the file differs from the policy by {error:.2g}, expected {TOLERANCE:g}; it was not kept")
+    p50_ms, p99_ms = latency_ms(answer, width)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, one thread"
+    return {"largest_error": error, "p50_ms": p50_ms, "p99_ms": p99_ms, "calls": CALLS, "machine": machine}
 
 
 def _beside(config: ExportConfig, policy: Any) -> Path:
     return policy.path / f"policy{SUFFIXES[config.format]}"
 
 
-def _about(policy: Any) -> dict[str, Any]:
-    """Returns what someone needs who runs the file: which observations, side by side in which order."""
-    spec = policy.spec
+def _about(spec: Any, normaliser: Any) -> dict[str, Any]:
+    """Returns what someone needs who runs the file: which observations, side by side in which order.
+
+    `mean` and `std` are those of the demos, by which the file itself normalises: inputs are raw.
+    """
+    box = {"action_size": spec.action_size, "action_range": [-1.0, 1.0]}
     return {
         "inputs": [{"key": k, "size": s} for k, s in zip(spec.features, spec.sizes, strict=True)],
         "width": int(sum(spec.sizes)),
-        "action_size": spec.action_size,
-        "action_range": [-1.0, 1.0],
+        "mean": normaliser.mean.tolist(),
+        "std": normaliser.std.tolist(),
+        **({"actions": spec.action_size} if spec.discrete else box),
         "control_hz": spec.control_hz,
         "env": spec.env_id,
         "env_kwargs": spec.env_kwargs,
@@ -63,19 +85,19 @@ def _about(policy: Any) -> dict[str, Any]:
     }
 
 
-def _write(kind: str, policy: Any, path: Path, about: dict[str, Any]) -> Any:
+def _write(kind: str, network: Any, path: Path, about: dict[str, Any]) -> Any:
     """Writes the file and returns its own function, as a stranger would call it."""
     from policies import export
 
     try:
         if kind == "onnx":
-            export.write_onnx(policy.actor, about["width"], path, about)
+            export.write_onnx(network, about["width"], path, about)
             return export.open_onnx(path)
     except ImportError as error:
         raise LfdError(
             f"ONNX needs packages that are not installed ({error.name}); get them with: {GET_ONNX}"
         ) from error
-    export.write_torchscript(policy.actor, about["width"], path, about)
+    export.write_torchscript(network, about["width"], path, about)
     return export.open_torchscript(path)
 
 

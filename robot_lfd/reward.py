@@ -89,8 +89,7 @@ def run(config: RewardConfig) -> dict[str, Any]:
     if config.out is not None and config.out.suffix != ".csv":
         raise LfdError(f"--out {config.out}: single steps are written as .csv, found '{config.out.suffix}'")
     policy: Any = load_policy(config.run)
-    if not policy.has_critic:
-        raise LfdError(f"'{config.run}' is {policy.algo} and has no Q-function, so no reward; train with --algo iq")
+    _ = policy.critic  # whoever has none says so before any episode is read
     judged = list(_judge_all(policy, config.demos))
     if not judged:
         raise LfdError("the datasets hold no episode")

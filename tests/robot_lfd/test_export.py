@@ -9,12 +9,15 @@ import pytest
 import torch
 
 import robot_lfd
+from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
+from policies.pixel_actor import PixelActor, Sight
 from robot_lfd import cli
-from robot_lfd.checkpoint import find_checkpoint
+from robot_lfd.checkpoint import PolicySpec, cloned_actor, find_checkpoint, save_checkpoint
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.deploy import deploy
 from robot_lfd.envs.contract import arm_of
+from robot_lfd.errors import LfdError
 from robot_lfd.limits import Limited
 from tests.robot_lfd.point_arm import ID, Chase, make_point_arm, register
 
@@ -31,6 +34,80 @@ def run(tmp_path_factory):
     train = ["train", "--demos", str(folder / "demos"), "--algo", "bc", "--mode", "offline", "--steps", "30"]
     assert cli.call([*train, "--features", *SIZES, "--out", str(folder / "run")]) == 0
     return folder / "run"
+
+
+KINDS = {
+    "iq": {"algo": "iq"},
+    "least squares": {"actor": "plain"},
+    "mixture": {"actor": "plain", "head": "gmm"},
+    "discrete": {"algo": "iq", "discrete": True, "action_size": 3},
+    "lstm": {"actor": "lstm", "window": 4},
+    "chunk": {"actor": "chunk", "window": 4, "execute": 2},
+    "pixels": {"actor": "pixels", "encoder": "small", "features": ("eef_pos", "images/front"), "sizes": (3, 3 * 64**2)},
+}
+EXPORTED = ("iq", "least squares", "mixture", "discrete")
+
+
+def checkpoint(folder, kind):
+    """A checkpoint of a policy of this kind with first weights."""
+    usual = {
+        "algo": "bc", "env_id": ID, "env_kwargs": {}, "control_hz": 20.0, "features": tuple(SIZES), "critics": 2,
+        "sizes": tuple(SIZES.values()), "action_size": 4, "hidden": (16, 16), "gamma": 0.97, "temperature": 0.02,
+        "absorbing_value": None,
+    }  # fmt: skip
+    spec = PolicySpec(**{**usual, **KINDS[kind]})
+    felt = sum(n for k, n in zip(spec.features, spec.sizes, strict=True) if not k.startswith("images/"))
+    mean, std = torch.linspace(-0.5, 0.5, felt), torch.linspace(0.5, 2.0, felt)
+    normaliser, shape = Normaliser(mean, std, floor=0.0), (spec.action_size, spec.hidden)
+    if spec.discrete:
+        model = under_name("critic", DiscreteCriticEnsemble(normaliser, *shape, spec.critics, seed=1))
+    elif spec.actor == "gaussian":
+        actor = TanhGaussianActor(normaliser, torch.ones(spec.action_size), spec.hidden, seed=1)
+        model = under_name("actor", actor) | under_name("critic", CriticEnsemble(normaliser, *shape, 2, seed=1))
+    elif spec.actor == "pixels":
+        model = under_name("actor", PixelActor(Sight(1, 64, 1, "small"), normaliser, *shape, seed=1))
+    else:
+        model = under_name("actor", cloned_actor(spec, normaliser, seed=1))
+    stats = {"mean": mean.tolist(), "std": std.tolist(), "action_std": [1.0] * spec.action_size}
+    return save_checkpoint(folder, spec, stats, model, {}, {})
+
+
+def under_name(name, module):
+    return {f"{name}.{k}": v for k, v in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["torchscript", "onnx"])
+def test_every_kind_of_policy_is_exported_equal_or_refused_in_a_plain_line(kind, form, tmp_path, capsys):
+    file = tmp_path / "policy.file"
+    code = cli.call(["export", str(checkpoint(tmp_path / "run", kind)), "--format", form, "--out", str(file)])
+    err = capsys.readouterr().err
+    if kind not in EXPORTED or (kind, form) == ("discrete", "onnx"):
+        assert code == 1 and "only policies from one named observation" in err and err.count("\n") == 1
+        assert not file.exists()
+        return
+    assert code == 0, err
+    about = json.loads((tmp_path / "policy.file.json").read_text())
+    assert about["measured"]["largest_error"] <= 1e-5 and about["measured"]["p99_ms"] > 0
+    assert about["mean"][0] == -0.5 and about["std"][-1] == 2.0
+    assert about.get("actions" if kind == "discrete" else "action_size") == (3 if kind == "discrete" else 4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_policy_without_a_critic_refuses_to_judge_in_one_plain_line(kind, tmp_path):
+    policy = robot_lfd.load_policy(checkpoint(tmp_path / "run", kind))
+    if kind in ("iq", "discrete"):
+        obs = {"target_rel": np.zeros((2, 3)), "eef_pos": np.zeros((2, 3))}
+        action = np.zeros((2, 4)) if kind == "iq" else np.zeros(2)
+        assert policy.q(obs, action).shape == policy.value(obs).shape == (2,)
+        return
+    for ask in (
+        lambda: policy.q({}, np.zeros(0)),
+        lambda: policy.value({}),
+        lambda: policy.recovered_reward(*[{}] * 4),
+    ):
+        with pytest.raises(LfdError, match=r"\(bc\) has no critic, so no Q, V or reward; train one with --algo iq"):
+            ask()
 
 
 def observations(count: int) -> np.ndarray:
@@ -58,8 +135,6 @@ np.save(sys.argv[3], action)
 
 @pytest.mark.parametrize("kind", ["torchscript", "onnx"])
 def test_the_file_answers_as_the_policy_does_in_a_program_that_knows_nothing_of_us(run, tmp_path, capsys, kind):
-    if kind == "onnx":
-        pytest.importorskip("onnxruntime")
     file = tmp_path / ("p.pt" if kind == "torchscript" else "p.onnx")
     assert cli.call(["export", str(run), "--format", kind, "--out", str(file), "--json"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -60,4 +60,4 @@ def test_a_policy_without_a_q_function_is_told_apart(tmp_path: Path, capfd: pyte
     assert call(["train", "--demos", demos, "--algo", "bc", "--steps", "5", "--out", run]) == 0
     capfd.readouterr()
     assert call(["reward", run, "--demos", demos]) == 1
-    assert "has no Q-function" in capfd.readouterr().err
+    assert "(bc) has no critic, so no Q, V or reward; train one with --algo iq" in capfd.readouterr().err
