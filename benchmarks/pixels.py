@@ -1,9 +1,9 @@
 """Success from pixels beside behaviour cloning of the same demos, from nothing to the evaluated policy, on the CPU.
 
-Records scripted-human demos with pictures, trains a state teacher by IQ-Learn on them, a pixel policy by distillation,
-and a pixel policy by cloning; evaluates each from the same starts, with the pictures it was trained on and, where asked
-for, with reference ones. Prints one JSON line a row. What was finished is not done again when an interrupted benchmark
-goes on.
+Records scripted-human demos with pictures, or takes those of `--given`; trains a state teacher by IQ-Learn on them, and
+pixel policies by distillation, by cloning and, where asked for, by IQ-Learn itself; evaluates each from the same
+starts, with the pictures it was trained on and, where asked for, with reference ones. Prints one JSON line a row. What
+was finished is not done again when an interrupted benchmark goes on.
 
     python benchmarks/pixels.py --seeds 0 --work runs/pixels --out benchmarks/results/pixels.json
 """
@@ -64,13 +64,12 @@ def measure(seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Returns one row a policy: teacher, distilled, cloned."""
     home: Path = args.work / f"seed-{seed}"
     home.mkdir(parents=True, exist_ok=True)
-    demos = home / "demos"
     made = RecordConfig(
-        env=args.env, device="scripted", out=demos, episodes=args.demos, cameras=tuple(args.cameras),
+        env=args.env, device="scripted", out=home / "demos", episodes=args.demos, cameras=tuple(args.cameras),
         env_kwargs=("pictures=fast",), seed=10_000 * seed,
     )  # fmt: skip
-    recording = timed(home / "recording.seconds", lambda: record(made))
-    every = {"demos": (demos,), "seed": seed}
+    recording = None if args.given else timed(home / "recording.seconds", lambda: record(made))
+    every = {"demos": tuple(args.given or [made.out]), "seed": seed}
     pixels = {**every, "obs": "pixels", "batch_rows": 64}
     distilled = {
         "algo": "distill", "teacher": home / "teacher", "steps": args.steps, "updates_per_step": 2,
@@ -80,12 +79,20 @@ def measure(seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
         "teacher (state)": (home / "teacher", {**every, "algo": "iq", "steps": args.teacher_steps}),
         "distilled (pixels)": (home / "distilled", {**pixels, **distilled}),
         "bc (pixels)": (home / "bc", {**pixels, "algo": "bc", "steps": args.bc_steps, "checkpoint_every": 1000}),
+        "iq (pixels)": (home / "iq", {**pixels, "algo": "iq", "steps": args.iq_steps, "checkpoint_every": 1000}),
+        "iq (pixels alone)": (
+            home / "iq-alone",
+            {**pixels, "algo": "iq", "critic_sees": "pixels", "steps": args.iq_steps, "checkpoint_every": 1000},
+        ),
     }
     rows = []
     for name, (run, settings) in runs.items():
+        if name not in args.rows:
+            continue
         spent = trained(run, settings)
         if name == "distilled (pixels)":  # it needs the teacher: both count
-            spent = {k: round(v + (rows[0]["training"][k] if k != "load" else 0.0), 1) for k, v in spent.items()}
+            before = {**json.loads((home / "teacher.seconds").read_text()), "load": 0.0}
+            spent = {k: round(v + before[k], 1) for k, v in spent.items()}
         row: dict[str, Any] = {
             "row": name,
             "seed": seed,
@@ -111,6 +118,9 @@ def main() -> None:
     parser.add_argument("--teacher-steps", type=int, default=10_000)
     parser.add_argument("--steps", type=int, default=3_000, help="of distillation, each with two gradient steps")
     parser.add_argument("--bc-steps", type=int, default=7_000, help="as many gradient steps as distillation takes")
+    parser.add_argument("--iq-steps", type=int, default=5_000, help="of IQ-Learn from pictures")
+    parser.add_argument("--rows", nargs="+", default=["teacher (state)", "distilled (pixels)", "bc (pixels)"])
+    parser.add_argument("--given", type=Path, nargs="+", help="datasets with pictures, instead of recording one")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--pictures", nargs="+", default=["fast"], help="to evaluate with; reference ones are slow")

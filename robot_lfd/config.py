@@ -96,6 +96,15 @@ class TrainConfig:
     """pixels: colours are changed at random by up to this share in training."""
     state_weight: float | None = None
     """pixels: weight of guessing the simulator's state in training. Default: 1 for distill, else 0, state unseen."""
+    critic_sees: Literal["state", "pixels"] = "state"
+    """pixels, iq and sqil: what the critics look at in training; the policy itself never sees the state."""
+    encoder_gradient: Literal["critic", "actor", "none"] | None = None
+    """pixels: whose losses teach the encoders. Default: actor, but critic where the critics see pixels.
+    none: they stay as cloning, or --encoder-weights, left them."""
+    encoder_weights: Path | None = None
+    """pixels: begin with the encoders of this run, or of a safetensors file."""
+    train_on: Literal["auto", "cpu", "cuda"] = "auto"
+    """pixels: where networks and pictures are. auto: on a GPU where there is one."""
     teacher: Path | None = None
     """distill: a run on state, of the same environment, that labels what the pixel policy sees."""
     teacher_steps: int = 1500

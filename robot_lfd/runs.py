@@ -59,6 +59,15 @@ class Run:
         return self.config.get("read", {}).get("demos")
 
     @property
+    def sight(self) -> str:
+        """What a policy that sees pictures looks at, and what training knew beside them, in words; "" on state."""
+        if self.config.get("obs") != "pixels":
+            return ""
+        known = ", ".join(self.config.get("read", {}).get("simulator_state", []))
+        training = f"training also looked at the simulator's {known}" if known else "so did training"
+        return f"sees pictures and feels its arm, no object's state; {training}"
+
+    @property
     def train_s(self) -> float | None:
         """Seconds of training, over all its sessions."""
         last = next((r["train_s"] for r in reversed(self.metrics) if r.get("train_s") is not None), None)

@@ -29,7 +29,7 @@ function successTable(families, names) {
 }
 
 function nameCell(family, names, span) {
-  const about = [family.algo, family.demos && family.demos + " demos", family.train_s && clock(family.train_s) + " of training"].filter(Boolean).join(", ");
+  const about = [family.algo, family.sight, family.demos && family.demos + " demos", family.train_s && clock(family.train_s) + " of training"].filter(Boolean).join(", ");
   return el("th", { scope: "rowgroup", rowspan: span }, legendOf([family.name], names), el("div", { class: "soft" }, about));
 }
 

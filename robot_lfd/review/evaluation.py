@@ -52,6 +52,7 @@ class EvaluationDesk:
         return {
             "name": family.name,
             "algo": first.config.get("algo"),
+            "sight": first.sight,
             "demos": first.demos,
             "train_s": first.train_s,
             "step": first.step,

@@ -124,17 +124,27 @@ def _behaviour_cloning(
     return BehaviourCloning(normaliser, spread, hidden=config.hidden, seed=config.seed)
 
 
-def _iq_learn(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+def iq_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
+    """Returns IQ-Learn's loss of the critics with the run's choices."""
     choices = IqConfig(spec.gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only)
-    return _soft_agent(functools.partial(iq_loss, config=choices), config, spec, normaliser, spread)
+    return functools.partial(iq_loss, config=choices)
+
+
+def sqil_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
+    """Returns SQIL's loss of the critics."""
+    return functools.partial(sqil_loss, gamma=spec.gamma)
+
+
+def _iq_learn(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
+    return _soft_agent(iq_critic_loss(config, spec), config, spec, normaliser, spread)
 
 
 def _sqil(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
-    return _soft_agent(functools.partial(sqil_loss, gamma=spec.gamma), config, spec, normaliser, spread)
+    return _soft_agent(sqil_critic_loss(config, spec), config, spec, normaliser, spread)
 
 
 def _dac(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
-    return DacAgent(normaliser, spread, _soft_config(config, spec), config.seed)
+    return DacAgent(normaliser, spread, soft_config(config, spec), config.seed)
 
 
 def _value_dice(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
@@ -155,10 +165,11 @@ def _soft_agent(
             layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, SoftQConfig.bc_weight),
         )  # fmt: skip
         return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
-    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, _soft_config(config, spec), config.seed)
+    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft_config(config, spec), config.seed)
 
 
-def _soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
+def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
+    """Returns the settings of the soft actor-critic."""
     usual = SoftConfig.bc_weight if config.mode == "online" else OFFLINE_BC_WEIGHT
     return SoftConfig(
         hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,

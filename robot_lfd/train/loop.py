@@ -23,6 +23,7 @@ from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics
 
 LOG_EVERY = 100
+WARM_UP_ROWS = 200  # practice steps before the first online update of a soft actor-critic
 
 
 class Session(ABC):

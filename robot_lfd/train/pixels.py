@@ -1,7 +1,8 @@
-"""`lfd train --obs pixels`: cloning what a person did from pictures, or distilling a teacher that knows the state."""
+"""`lfd train --obs pixels`: IQ-Learn or cloning from pictures, or distilling a teacher that knows the state."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -10,33 +11,40 @@ import gymnasium as gym
 import numpy as np
 from rich.console import Console
 
-from policies.pixel_actor import Sight
-from policies.pixel_cloning import PixelCloning, PixelCloningConfig
+from policies.looking import Compute
+from policies.pixel_actor import PixelBatch
+from policies.pixel_soft import PixelSoft, PixelTransitions
 from robot_lfd.checkpoint import LearnedPolicy, PolicySpec
 from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import Diverged
 from robot_lfd.metrics import Metrics
-from robot_lfd.train.distill import LabelledPractice, demos_of, labelled_sights, load_teacher
-from robot_lfd.train.images import Sights, draw
-from robot_lfd.train.loop import Session, run_steps
-from robot_lfd.train.pixel_reading import PixelDemos, pixel_steps, read_pixels, state_weight
+from robot_lfd.train.computing import computing
+from robot_lfd.train.distill import Turns, demos_of, load_teacher
+from robot_lfd.train.encoder_weights import FrozenEyes
+from robot_lfd.train.images import Sights, draw, draw_transitions, mapped_sights
+from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
+from robot_lfd.train.pixel_agents import eyes_of, make_pixel_agent
+from robot_lfd.train.pixel_options import SOFT, encoder_gradient, is_frozen, pixel_steps, practises
+from robot_lfd.train.pixel_practice import Explorer, PixelPractice
+from robot_lfd.train.pixel_reading import PixelDemos, read_pixels
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
-from robot_lfd.train.rows import statistics_of
 
-LABELLED = "labelled"  # folder of a run with the pictures that the teacher labelled
+LABELLED, SEEN = "labelled", "seen"  # folder of a run with the pictures of its practice
 
 
 def run(config: TrainConfig) -> dict[str, Any]:
     """Trains, and returns where the run lies and how it went."""
     demos, spec = read_pixels(config)
     teacher = load_teacher(config.teacher, spec) if config.teacher else None
+    compute, where = computing(config)
     resumed = checkpoint_to_resume(config, spec)
     out = Console()
     out.print(f"{demos.count} demos, {len(demos.sights.row)} steps of {spec.env_id}; sees: {', '.join(spec.features)}")
     if demos.known:
         out.print("training also uses the simulator's state; the policy that comes out does not see it")
-    session = PixelSession(config, spec, demos, teacher, resumed)
+    out.print(f"{config.algo}, {pixel_steps(config)} steps {where}")
+    session = PixelSession(config, spec, demos, teacher, resumed, compute)
     began = time.perf_counter()
     try:
         scalars = session.train()
@@ -51,33 +59,42 @@ def run(config: TrainConfig) -> dict[str, Any]:
 
 
 class PixelSession(Session):
-    """One training run from pictures: agent, labelled practice and random state, from a checkpoint or the beginning."""
+    """One training run from pictures: agent, practice and random state, from a checkpoint or the beginning."""
 
     def __init__(
         self, config: TrainConfig, spec: PolicySpec, demos: PixelDemos, teacher: LearnedPolicy | None,
-        resumed: Path | None,
+        resumed: Path | None, compute: Compute,
     ) -> None:  # fmt: skip
         super().__init__()
         self.config, self.spec = config, spec
-        self.demos = demos if teacher is None else demos.labelled_by(teacher)
-        self.agent = _make_agent(config, spec, self.demos.sights)
+        demos = demos if teacher is None else demos.labelled_by(teacher)
+        self.demos = dataclasses.replace(demos, sights=demos.sights.moved_to(compute.device))
+        self.agent = make_pixel_agent(config, spec, self.demos.sights, compute)
+        self.vectors = FrozenEyes(eyes_of(self.agent), compute.device) if is_frozen(config) else None
         self.rng = np.random.default_rng(config.seed)
         config.out.mkdir(parents=True, exist_ok=True)
-        self.practice = None if teacher is None else self._make_practice(teacher)
+        self.practice = self._make_practice(teacher) if practises(config) else None
         if resumed:
             self.continue_from(resumed)
+        if self.practice:
+            self.practice.sights = self.practice.sights.moved_to(compute.device, self.practice.seen)
         self.write_config(_what_was_read(config, self.demos, teacher))
         self.metrics = Metrics(config.out, self.step if resumed else None)
 
-    def _make_practice(self, teacher: LearnedPolicy) -> LabelledPractice:
-        d, s = self.demos, self.demos.sights
+    def _make_practice(self, teacher: LearnedPolicy | None) -> PixelPractice:
+        d, s, steps, blind = self.demos, self.demos.sights, pixel_steps(self.config), self.config.success_blind
         limit = practice_limit(self.config, self.spec, len(s.row) / d.count)
-        room = labelled_sights(
-            self.config.out / LABELLED, pixel_steps(self.config), self.spec, s.proprio.shape[1], s.state.shape[1]
-        )
-        return LabelledPractice(
-            self.make_env(max_episode_steps=limit), self.agent, teacher, room, self.spec.cameras, d.felt, d.known,
-            self.rng, seed=self.config.seed, teacher_steps=self.config.teacher_steps,
+        kept = SEEN if teacher is None else LABELLED
+        seen = steps if teacher else 2 * steps  # of each episode the last observation too
+        room = mapped_sights(self.config.out / kept, self.spec.cameras, steps, seen, s)
+        if teacher is None:
+            driver = Explorer(self.agent)
+        else:
+            driver = Turns(teacher, self.agent, self.rng, self.config.teacher_steps)
+        env = self.make_env(max_episode_steps=limit, **({"terminate_on_success": False} if blind else {}))
+        return PixelPractice(
+            env, driver, room, self.spec.cameras, d.felt, d.known, seed=self.config.seed, keeps_last=teacher is None,
+            blind=blind,
         )  # fmt: skip
 
     def make_env(self, **changes: Any) -> gym.Env:
@@ -87,16 +104,22 @@ class PixelSession(Session):
 
     def train(self) -> dict[str, float]:
         """Runs to the last step; checkpoints on the way, at the end, and when interrupted."""
-        if self.step == 0 and self.practice:
-            self.clone_first(self._update)
+        if self.step == 0:
+            if isinstance(self.agent, PixelSoft):
+                if not self.config.state_only:
+                    self.clone_first(lambda: self.agent.clone_step(self._draw()))
+            elif self.practice:
+                self.clone_first(self._update)
         every = self.config.checkpoint_every
         return run_steps(self, total=pixel_steps(self.config), checkpoint_every=every, title=self.config.algo)
 
-    def one_step(self) -> dict[str, float]:
-        """Practises one control step where there is a teacher, and does the gradient steps."""
+    def one_step(self) -> dict[str, float] | None:
+        """Practises one control step where it practises, and does the gradient steps."""
         if self.practice:
             self.practice.step()
         self.step += 1
+        if isinstance(self.agent, PixelSoft) and self.practice and self.practice.count < WARM_UP_ROWS:
+            return None
         found = dict[str, float]()
         for _ in range(self.config.updates_per_step if self.practice else 1):
             found = self._update()
@@ -105,34 +128,34 @@ class PixelSession(Session):
         return found
 
     def _update(self) -> dict[str, float]:
-        sources: list[tuple[Sights, int]] = [(self.demos.sights, len(self.demos.sights.row))]
-        if self.practice:
-            sources.append((self.practice.sights, self.practice.count))
-        found = self.agent.update(draw(self.rng, sources, self.config.batch_rows, self.spec.frame_stack))
+        found = self.agent.update(self._draw_transitions() if isinstance(self.agent, PixelSoft) else self._draw())
         if broken := [k for k, v in found.items() if not np.isfinite(v)]:
             raise Diverged(f"training diverged at step {self.step}: {', '.join(broken)} is not finite")
         return found
 
+    def _draw(self) -> PixelBatch:
+        sources: list[tuple[Sights, int]] = [(self.demos.sights, len(self.demos.sights.row))]
+        if self.practice:
+            sources.append((self.practice.sights, self.practice.count))
+        return draw(self.rng, sources, self.config.batch_rows, self.spec.frame_stack, self.vectors)
+
+    def _draw_transitions(self) -> PixelTransitions:
+        replay = (self.practice.sights, self.practice.known_steps) if self.practice else None
+        c = self.config
+        return draw_transitions(self.rng, self.demos.sights, replay, c.batch_rows, self.spec.frame_stack, self.vectors)
+
     def stats(self) -> dict[str, list[float]]:
         """Returns mean and std of what the arm feels, and the actions' std."""
-        felt = self.agent.actor.normaliser
+        felt = eyes_of(self.agent).normaliser
         spread = self.demos.sights.action.std(0).tolist()
         return {"mean": felt.mean.tolist(), "std": felt.std.tolist(), "action_std": spread}
-
-
-def _make_agent(config: TrainConfig, spec: PolicySpec, sights: Sights) -> PixelCloning:
-    cloning = PixelCloningConfig(
-        hidden=config.hidden, shift_px=config.shift_px, jitter=config.colour_jitter,
-        state_weight=state_weight(config),
-    )  # fmt: skip
-    sight = Sight(len(spec.cameras), spec.size_px, spec.frame_stack, spec.encoder)
-    known = statistics_of(sights.state) if cloning.state_weight > 0 else None
-    return PixelCloning(sight, statistics_of(sights.proprio), spec.action_size, cloning, config.seed, known)
 
 
 def _what_was_read(config: TrainConfig, demos: PixelDemos, teacher: LearnedPolicy | None) -> dict[str, Any]:
     """Returns what there was to learn from and, so that nobody is misled, what the policy itself does not see."""
     read: dict[str, Any] = {"demos": demos.count, "rows": len(demos.sights.row), "simulator_state": list(demos.known)}
+    if config.algo in SOFT:
+        read |= {"critic_sees": config.critic_sees, "encoder_gradient": encoder_gradient(config)}
     if teacher is not None:
         read["teacher"] = {
             "run": str(config.teacher), "algo": teacher.algo, "step": teacher.step, "demos": demos_of(teacher),

@@ -22,6 +22,7 @@ from robot_lfd.train.agents import (
     default_temperature,
 )
 from robot_lfd.train.expert import Expert, expert_rows
+from robot_lfd.train.pixel_options import check_options, pixel_steps
 from robot_lfd.train.rows import Rows
 
 
@@ -31,7 +32,9 @@ def mode_of(config: TrainConfig) -> str:
 
 
 def steps_of(config: TrainConfig) -> int:
-    """Returns how many gradient steps the run takes."""
+    """Returns how many steps the run takes."""
+    if config.obs == "pixels":
+        return pixel_steps(config)
     return DEFAULT_STEPS[config.algo] if config.steps is None else config.steps
 
 
@@ -80,8 +83,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
 def _check_numbers(config: TrainConfig) -> None:
     if config.algo == "distill":
         raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
-    if config.cameras or config.teacher is not None:
-        raise LfdError(f"--{'cameras' if config.cameras else 'teacher'} is for --obs pixels, --obs is {config.obs}")
+    check_options(config)
     for name in ("batch_rows", "critics", "updates_per_step"):
         if getattr(config, name) < 1:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")

@@ -22,7 +22,7 @@ from robot_lfd.metrics import Metrics
 from robot_lfd.train import pixels
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.expert import Expert, told, usual_steps
-from robot_lfd.train.loop import Session, run_steps
+from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import mode_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
@@ -30,7 +30,6 @@ from robot_lfd.train.rows import Replay, draw, statistics_of
 from robot_lfd.train.windows import WindowSampler
 
 REPLAY_ROWS = 200_000
-WARM_UP_ROWS = 200  # practice steps before the first online update
 
 
 def run(config: TrainConfig) -> dict[str, Any]:

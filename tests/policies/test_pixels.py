@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from policies.augment import colour_jitter, random_shift
+from policies.agent import under
+from policies.augment import colour_jitter, moved_at_once, moved_in_turn, random_shift
 from policies.encoders import ENCODERS, make_encoder
+from policies.iq_learn import IqConfig, iq_loss
+from policies.looking import Compute, Looking
 from policies.networks import Normaliser
 from policies.pixel_actor import PixelActor, PixelBatch, Sight, as_float
 from policies.pixel_cloning import PixelCloning, PixelCloningConfig
+from policies.pixel_soft import PixelSoft, PixelSoftConfig, PixelTransitions
+from policies.soft_agent import SoftConfig
 
 SIZE = 40
 
@@ -100,3 +109,101 @@ def test_training_continues_from_its_state_bit_for_bit():
         again.update(dots(8))
     expected, found = whole.state_dict(), again.state_dict()
     assert all(torch.equal(expected[k], found[k]) for k in expected)
+
+
+def make_soft(critic_sees: str = "state", by: str = "actor", seed: int = 0, **config: float) -> PixelSoft:
+    sight, one = Sight(2, SIZE, stack=2, width=16), Normaliser(torch.zeros(1), torch.ones(1))
+    pixels = PixelSoftConfig(critic_sees, by, shift_px=2, **config)  # type: ignore[arg-type]
+    loss = functools.partial(iq_loss, config=IqConfig(0.9))
+    known = Normaliser(torch.zeros(2), torch.ones(2)) if critic_sees == "state" else None
+    return PixelSoft(loss, 5.0, sight, one, known, torch.ones(2), SoftConfig((32,)), pixels, seed)
+
+
+def transitions(rows: int = 4) -> PixelTransitions:
+    now, after = dots(2 * rows), dots(2 * rows, seed=1)
+    ended = torch.arange(2 * rows) == 0
+    return PixelTransitions(now, after.pictures, after.proprio, after.state, ended, torch.arange(2 * rows) < rows)
+
+
+def moved(agent: PixelSoft, step: Callable[[], object]) -> set[str]:
+    """The parts of the agent that a step changes."""
+    before = {k: v.clone() for k, v in agent.state_dict().items()}
+    step()
+    parts = ("eyes.", "guess.", "soft.actor.", "soft.critic.")
+    changed = {k for k, v in agent.state_dict().items() if k in before and not torch.equal(v, before[k])}
+    return {part for part in parts if any(k.startswith(part) for k in changed)}
+
+
+def test_an_update_teaches_eyes_actor_and_critics_and_none_freezes_the_eyes_after_cloning():
+    batch = transitions()
+    everything = {"eyes.", "soft.actor.", "soft.critic."}
+    assert moved(agent := make_soft(), lambda: agent.update(batch)) == {*everything, "guess."}
+    assert moved(agent := make_soft("pixels", "critic"), lambda: agent.update(batch)) == everything
+    assert moved(agent := make_soft("pixels", "actor"), lambda: agent.update(batch)) == everything
+    agent = make_soft("pixels", "none")
+    assert moved(agent, lambda: agent.update(batch)) == {"soft.actor.", "soft.critic."}
+    assert moved(agent, lambda: agent.clone_step(batch)) == {"eyes.", "soft.actor."}
+    agent = make_soft("pixels", "none", frozen=True)
+    assert moved(agent, lambda: agent.clone_step(batch)) == {"soft.actor."}
+
+
+@pytest.mark.parametrize(("critic_sees", "by"), [("state", "actor"), ("pixels", "critic"), ("pixels", "actor")])
+def test_the_encoders_have_the_gradient_of_the_losses_that_are_to_teach_them_and_of_no_other(critic_sees: str, by: str):
+    """The one backward pass through the leaves equals the losses' own gradients, written down without leaves."""
+    agent, batch = make_soft(critic_sees, by, state_weight=0.0), transitions()
+    noise, shift = agent.soft.generator.get_state(), agent.generator.get_state()
+    plain = copy.deepcopy(agent.eyes), copy.deepcopy(agent.soft)
+    agent.eyes_optimiser = torch.optim.SGD(agent.eyes.parameters(), lr=0.0)  # keeps the gradient, moves nothing
+    agent.update(batch)
+    eyes, soft = plain
+    soft.generator, again = torch.Generator(), torch.Generator()
+    soft.generator.set_state(noise)
+    again.set_state(shift)
+    looking = Looking(eyes, 2, 0.0, again, Compute())
+    seen = looking.seen(batch.now.pictures, batch.now.proprio)
+    after = looking.seen(batch.next_pictures, batch.next_proprio)
+    learns = by == "critic"
+    soft.critic_step(agent._rows(batch, seen if learns else seen.detach(), after if learns else after.detach()))
+    if by == "actor":
+        soft.actor_step(agent._rows(batch, seen, after.detach()))
+    for expected, found in zip(eyes.parameters(), agent.eyes.parameters(), strict=True):
+        assert expected.grad is not None and found.grad is not None and expected.grad.abs().sum() > 0
+        assert torch.allclose(expected.grad, found.grad, atol=1e-6)
+
+
+def test_what_is_deployed_acts_like_the_averaged_actor_and_knows_no_state():
+    agent = make_soft()
+    for _ in range(2):
+        agent.update(transitions())
+    sight, one = agent.eyes.sight, Normaliser(torch.zeros(1), torch.ones(1))
+    bare = PixelActor(sight, one, 2, (32,), 5)
+    bare.load_state_dict(under(agent.deployed(), "actor"))
+    assert set(agent.deployed()) == {f"actor.{k}" for k in bare.state_dict()}
+    batch = dots(4, seed=2)
+    with torch.no_grad():
+        own = bare.best(batch.pictures, batch.proprio)
+    assert torch.allclose(own, agent.act(batch.pictures, batch.proprio, explore=False), atol=1e-6)
+
+
+def test_a_soft_agent_continues_from_its_state_bit_for_bit():
+    whole, halves = make_soft(), make_soft()
+    for _ in range(4):
+        whole.update(transitions())
+    for _ in range(2):
+        halves.update(transitions())
+    again = make_soft(seed=5)
+    again.load_state_dict({k: v.contiguous().clone() for k, v in halves.state_dict().items()})
+    for _ in range(2):
+        again.update(transitions())
+    expected, found = whole.state_dict(), again.state_dict()
+    assert all(torch.equal(expected[k], found[k]) for k in expected)
+
+
+def test_a_gpus_way_gives_what_the_cpus_does():
+    pictures = torch.randint(0, 256, (6, 2, 9, 9, 3), dtype=torch.uint8)
+    by = torch.randint(0, 9, (2, 6, 9))
+    assert torch.equal(moved_in_turn(pictures, *by), moved_at_once(pictures, *by))
+    agent = make_agent()
+    exact = agent.looking.vectors(dots(4).pictures)
+    half = Looking(agent.actor, 0, 0.0, agent.generator, Compute(half=True)).vectors(dots(4).pictures)
+    assert half.dtype == torch.float32 and 0 < (half - exact).abs().max() < 0.1

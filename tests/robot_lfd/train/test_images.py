@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
 
-from robot_lfd.train.images import Sights, draw
+import numpy as np
+import torch
+
+from robot_lfd.train.images import Sights, draw, draw_transitions
 
 
 def make_sights(lengths: list[int], mark: int = 0) -> Sights:
@@ -15,13 +18,14 @@ def make_sights(lengths: list[int], mark: int = 0) -> Sights:
     row = np.concatenate([np.arange(s, s + n) for s, n in zip(starts, lengths, strict=True)])
     pictures = np.broadcast_to((mark + np.arange(seen)).astype(np.uint8)[:, None, None, None], (seen, 4, 4, 3))
     numbers = (mark + np.arange(seen, dtype=np.float32))[:, None]
-    return Sights((pictures, pictures), numbers, numbers[:, :0], first, row, numbers[row] * 10)
+    ended = np.isin(row + 2, [*starts, seen])
+    return Sights((pictures, pictures), numbers, numbers[:, :0], first, row, numbers[row] * 10, ended)
 
 
 def test_a_stack_holds_the_latest_pictures_and_never_those_of_another_episode():
     sights = make_sights([3, 2])  # pictures 0-3 and 4-6
     stacks = sights.stacked(np.array([0, 2, 4, 5]), 3)
-    assert stacks.shape == (4, 2, 3, 4, 4, 3) and stacks.dtype == np.uint8
+    assert stacks.shape == (4, 2, 3, 4, 4, 3) and stacks.dtype == torch.uint8
     assert stacks[:, 1, :, 0, 0, 0].tolist() == [[0, 0, 0], [0, 1, 2], [4, 4, 4], [4, 4, 5]]
 
 
@@ -43,3 +47,22 @@ def test_every_row_of_every_source_is_drawn_alike_and_unfilled_room_never():
     assert set(np.flatnonzero(counts)) == {0, 1, 2, 100}
     assert counts[[0, 1, 2, 100]].min() > 0.8 * counts.sum() / 4
     assert len(draw(rng, [sources[0], (make_sights([9]), 0)], 8, 1).action) == 8
+
+
+def test_a_transition_has_what_followed_in_its_own_episode_and_halves_keep_apart():
+    expert, replay = make_sights([3, 2]), make_sights([4, 9], mark=100)
+    batch = draw_transitions(np.random.default_rng(0), expert, (replay, 5), 200, 2)
+    now, after = (p[:, 0, -1, 0, 0, 0].long() for p in (batch.now.pictures, batch.next_pictures))
+    assert torch.equal(after, now + 1) and torch.equal(batch.next_proprio[:, 0].long(), after)
+    assert set(now[:200].tolist()) == {0, 1, 2, 4, 5} and set(now[200:].tolist()) == {100, 101, 102, 103, 105}
+    assert torch.equal(batch.is_expert, torch.arange(400) < 200)
+    assert set(now[batch.terminated].tolist()) == {2, 5, 103}
+    before = batch.next_pictures[:, 0, 0, 0, 0, 0].long()
+    assert torch.equal(before, now), "the stack of what followed begins with what was seen"
+
+
+def test_pictures_on_a_device_are_stacked_as_those_on_the_disk():
+    sights = make_sights([3, 2])
+    copies = tuple(torch.from_numpy(np.array(p)) for p in sights.pictures)
+    seen = np.array([0, 2, 4, 5])
+    assert torch.equal(dataclasses.replace(sights, on_device=copies).stacked(seen, 3), sights.stacked(seen, 3))

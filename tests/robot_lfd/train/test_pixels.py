@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ import safetensors.torch
 import torch
 
 import robot_lfd
+from policies.encoders import SmallEncoder
 from robot_lfd.cli import call
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.evaluate import sight_of
 from robot_lfd.rollout import rollout
+from robot_lfd.runs import families
 
 FAST = ["--obs", "pixels", "--hidden", "16", "--batch-rows", "4", "--shift-px", "2", "--checkpoint-every", "1000"]
 
@@ -53,10 +56,22 @@ def tensors(run: Path, step: int, name: str) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(run / "checkpoints" / f"{step:08d}" / f"{name}.safetensors")
 
 
-@pytest.mark.parametrize("kind", ["bc", "distill"])
-def test_two_halves_with_a_resume_between_equal_one_whole_run(home: Path, tmp_path: Path, kind: str):
+def learn(home: Path, out: Path, *more: str) -> int:
+    return train(home, out, "--algo", "iq", "--pretrain-steps", "2", "--practice-limit", "12", *more)
+
+
+@pytest.mark.parametrize("kind", ["bc", "distill", "online", "offline"])
+def test_two_halves_with_a_resume_between_equal_one_whole_run(
+    home: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("robot_lfd.train.pixels.WARM_UP_ROWS", 10)
+
     def go(out: Path, *more: str) -> int:
-        return distil(home, out, *more) if kind == "distill" else train(home, out, "--algo", "bc", *more)
+        if kind == "bc":
+            return train(home, out, "--algo", "bc", *more)
+        if kind == "offline":
+            return train(home, out, "--algo", "iq", "--mode", "offline", "--critic-sees", "pixels", *more)
+        return (distil if kind == "distill" else learn)(home, out, *more)
 
     assert go(tmp_path / "whole", "--steps", "29", "--frame-stack", "2") == 0
     assert go(tmp_path / "halves", "--steps", "17", "--frame-stack", "2") == 0  # stops in the middle of an episode
@@ -85,6 +100,50 @@ def test_every_practice_step_is_labelled_with_what_the_teacher_would_do(home: Pa
     said = json.loads((run / "config.json").read_text())["read"]
     assert said["simulator_state"] == ["target_rel", "eef_height", "eef_vel"], "what training knew is not said"
     assert said["teacher"]["demos"] == [str(home / "reach")]
+
+
+def test_practice_keeps_each_observation_once_with_what_followed(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("robot_lfd.train.pixels.WARM_UP_ROWS", 10)
+    run, steps = tmp_path / "run", 30
+    assert learn(home, run, "--steps", str(steps)) == 0
+    row = np.fromfile(run / "seen" / "row.bin", np.int64)
+    first = np.fromfile(run / "seen" / "first.bin", np.int64)
+    assert np.array_equal(row, [i + i // 12 for i in range(steps)]), "an episode of 12 steps has 13 observations"
+    assert set(first[:32]) == {0, 13, 26}
+    known = json.loads((run / "config.json").read_text())["read"]
+    assert known["critic_sees"] == "state" and known["simulator_state"] == ["target_rel", "eef_height", "eef_vel"]
+    assert "no object's state; training also looked at the simulator's target_rel" in families([run])[0].runs[0].sight
+    policy = robot_lfd.load_policy(run)
+    env = make_env("pybullet/Reach-v0", **sight_of(policy))
+    obs, _ = env.reset(seed=20_000_000)  # the first practice episode's
+    pictures = np.memmap(run / "seen" / "images+wrist.bin", np.uint8, "r").reshape(-1, 32, 32, 3)
+    assert np.array_equal(pictures[0], obs["images/wrist"])
+    assert not policy.has_critic  # type: ignore[attr-defined]
+    env.close()
+
+
+def test_frozen_encoders_look_once_at_each_observation_and_stay_as_they_were(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert train(home, tmp_path / "first", "--algo", "bc", "--steps", "3") == 0
+    looked: list[int] = []
+    monkeypatch.setattr(SmallEncoder, "forward", counted(SmallEncoder.forward, looked))
+    words = ("--encoder-weights", str(tmp_path / "first"), "--encoder-gradient", "none")
+    assert train(home, tmp_path / "second", "--algo", "bc", "--steps", "60", *words) == 0
+    assert max(looked) <= 256 and sum(n for n in looked if n > 1) <= 2 * 82, "a picture was looked at twice"
+    before, after = (tensors(tmp_path / "first", 3, "model"), tensors(tmp_path / "second", 60, "model"))
+    same = {k for k in before if torch.equal(before[k], after[k])}
+    assert {k for k in before if ".encoders." in k} == same
+
+
+def counted(forward: Callable[..., torch.Tensor], looked: list[int]) -> Callable[..., torch.Tensor]:
+    def look(self: SmallEncoder, pictures: torch.Tensor) -> torch.Tensor:
+        looked.append(len(pictures))
+        return forward(self, pictures)
+
+    return look
 
 
 def test_a_pixel_policy_sees_no_state_and_remembers_its_frames_within_an_episode_only(home: Path, tmp_path: Path):
@@ -124,7 +183,14 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(home: Path, 
     draw = f"lfd data render {home / 'reach'} --out {home / 'reach'}-seen --cameras side"
     cases = {
         ("--algo", "bc", "--cameras", "side"): f"has pictures of front, wrist, not of side; draw them: {draw}",
-        ("--algo", "iq"): "--obs pixels is offered for --algo bc and distill, not for iq",
+        ("--algo", "dac"): "--obs pixels is offered for --algo bc, distill, iq, sqil, not for dac",
+        ("--algo", "bc", "--bc-head", "gmm"): "--bc-head is for --obs state, --obs is pixels; leave it out",
+        ("--algo", "bc", "--gamma", "0.9"): "--gamma changes nothing with --obs pixels --algo bc",
+        ("--algo", "iq", "--mode", "offline", "--updates-per-step", "2"): "--updates-per-step changes nothing",
+        ("--algo", "iq", "--encoder-gradient", "critic"): "the critics see the state, no pictures",
+        ("--algo", "bc", "--encoder-gradient", "none"): "give them --encoder-weights",
+        ("--algo", "bc", "--encoder-weights", str(home / "teacher")): "does not fit the encoders here",
+        ("--algo", "bc", "--train-on", "cuda"): "torch finds no GPU here",
         ("--algo", "distill"): "--algo distill and --teacher RUN (a run on state) go together",
         ("--algo", "bc", "--teacher", str(home / "teacher")): "--algo distill and --teacher RUN",
         ("--algo", "bc", "--frame-stack", "0"): "--frame-stack is 0, expected at least 1",
