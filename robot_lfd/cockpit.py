@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from robot_lfd.config import DeployConfig
 from robot_lfd.demos.tape import Tape
+from robot_lfd.devices import make_device
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
 from robot_lfd.limits import Limited
@@ -111,16 +112,14 @@ class Cockpit:
     def _open_window(self) -> None:
         from robot_lfd.mirror import Mirror
         from teleop.device import TeleopError
-        from teleop.gamepad import GamepadDevice
-        from teleop.keyboard import make_keyboard
         from teleop.window import Window
 
         try:
             self._window = Window(f"lfd deploy {self.config.run}")
             self._stack.callback(self._window.close)
-            keyboard = make_keyboard()
-            self._device = GamepadDevice(keyboard=keyboard) if self.config.takeover == "gamepad" else keyboard
-        except TeleopError as error:
+            self._device = make_device("gamepad" if self.config.takeover == "gamepad" else "keyboard")
+            self._stack.callback(getattr(self._device, "close", lambda: None))
+        except (TeleopError, LfdError) as error:
             raise LfdError(f"{error}; or deploy without a window: --headless") from error
         views = list(self._arm.camera_names[:1])
         recipe = {"env_id": self._learned.env_id, "env_kwargs": self._learned.env_kwargs}

@@ -85,7 +85,7 @@ def finish_writing(session: Session) -> None:
     session.collect()
     if not session.saver.waiting:
         return
-    session.state = "SAVING"
+    session.state, session.leaving = "SAVING", True
     session.say("")
     for event in session.idle():
         if not session.saver.waiting or session.saver.dead:

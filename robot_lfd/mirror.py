@@ -39,6 +39,7 @@ class Mirror:
             view_px (side of the main picture, None: as large as is fluent).
 
     Attributes:
+        views: the cameras that it draws, main first.
         pictures: the newest picture by camera, (H, W, 3) uint8.
         error: why there are no pictures any more, "" while all is well.
     """
@@ -50,6 +51,7 @@ class Mirror:
         with _one_thread():
             self._process.start()
         theirs.close()
+        self.views: tuple[str, ...] = tuple(recipe["views"])
         self.pictures: dict[str, np.ndarray] = {}
         self.error = ""
         self._asked = 0

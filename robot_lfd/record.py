@@ -80,7 +80,7 @@ def _session(config: RecordConfig, stack: ExitStack, make_pace: Callable[[float]
     tape = Tape(env if window else filmed, on_reset=journal.begin, on_step=journal.step)
     policy = HumanPolicy(
         device, arm.action_names, arm.action_scale, arm.action_units, arm.control_hz, window.poll if window else tuple,
-        frames=driving_frames(arm, env.observation_space) if window else None,
+        frames=None if _unattended(config) else driving_frames(arm, env.observation_space),  # a script knows the world
     )  # fmt: skip
     stage = _screen(config, window, spec, arm, store) if window else ProgressStage(config.episodes)
     stack.callback(stage.close)

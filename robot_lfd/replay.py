@@ -13,19 +13,16 @@ from robot_lfd.config import ReplayConfig
 from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.resimulate import first_difference, play_again
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 
 if TYPE_CHECKING:
     from robot_lfd.demos.store import DatasetSpec, DemoStore
 
-BEYOND_ANY_EPISODE = 10_000_000  # the recorded actions decide where an episode ends, not the time limit
-
 
 @contextmanager
 def replay_env(spec: DatasetSpec) -> Iterator[gym.Env]:
     """Gives the environment of a dataset without cameras and time limit, for `replay_episode`; closes it after."""
-    env = make_env(spec.env_id, **{**spec.env_kwargs, "max_episode_steps": BEYOND_ANY_EPISODE})
+    env = spec.make_env(pictures=False, endless=True)
     try:
         yield env
     finally:

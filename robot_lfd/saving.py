@@ -27,12 +27,10 @@ from robot_lfd.demos.episode import Episode
 from robot_lfd.demos.resimulate import first_difference, play_again
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 
 RETRY_S = 3.0  # between two tries to write, while the disk is full
 TRIES = 2  # of one episode, where the process dies over it
-NO_LIMIT = 10_000_000  # the recorded actions say where an episode ends
 FLAGS = ("success", "terminated", "truncated", "model", "meta")
 
 
@@ -230,7 +228,7 @@ class _Darkroom:
         if not spec.cameras and verdict["replays"] is not None:
             return episode
         if self.env is None:
-            self.env = make_env(spec.env_id, **{**spec.env_kwargs, "max_episode_steps": NO_LIMIT})
+            self.env = spec.make_env(pictures=False, endless=True)
         arm, side, rows = arm_of(self.env), spec.size_px, len(episode) + 1
         pictures = {c: np.empty((rows, side, side, 3), np.uint8) for c in spec.cameras}
         ticks = itertools.count()

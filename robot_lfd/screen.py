@@ -13,6 +13,7 @@ import numpy as np
 
 from robot_lfd.demos.episode import Episode
 from robot_lfd.mirror import Mirror
+from robot_lfd.prompts import does_now
 from robot_lfd.session import LATE_SHARE, Session
 from robot_lfd.verdict import Verdict, medians
 from teleop.sounds import Sounds
@@ -104,14 +105,17 @@ class Screen:
             title=self._title,
             dataset=str(self._dataset),
             pictures=self.mirror.pictures,
+            no_picture=self._no_picture(),
             picture_hz=self.mirror.picture_hz,
             seconds=session.steps / hz,
             step=session.steps,
-            episode=len(session.kept) + 1,
+            episode=min(len(session.kept) + 1, session.rules.episodes),
             episodes=session.rules.episodes,
             kept=len(session.kept),
             saving=_saving(session),
             success=session.success,
+            held_s=session.solved_steps / hz,
+            hold_s=0.0 if session.rules.hold_s is None else session.rules.hold_s,
             achieved_hz=_rate(recent),
             control_hz=hz,
             jitter_ms=tuple(1000.0 * (recent[:, 1] - recent[:, 0])),
@@ -150,6 +154,12 @@ class Screen:
         if session.state == "SAVING" and session.saver.waiting:
             return f"writing the last {session.saver.waiting} to the disk", "info"
         return self.mirror.error, "warn"
+
+    def _no_picture(self) -> str:
+        """Returns what stands in the place of a picture while there is none."""
+        if self.mirror.error:
+            return "no picture any more"
+        return "the first picture is on its way ..." if self.mirror.views else "this environment draws nothing"
 
     def _judge(self, session: Session) -> None:
         if self._judged < len(session.kept):
@@ -195,54 +205,6 @@ def _too_slow(session: Session) -> str:
     return f"this machine is too slow: {late} of the last {len(recent)} ticks late" + (
         "; the episode is marked" if marked else ""
     )
-
-
-def does_now(session: Session) -> dict[str, str]:
-    """Returns what each function does in the session's state; functions that do nothing now are missing."""
-    policy, state = session.policy, session.state
-    if state == "REPLAY":
-        return {"start": "enough", "pause": "hold", "help": "help", "mute": "sounds"}
-    does = {f: f for f in (*_axes(policy.axes), "slow", "clutch", "speed_up", "speed_down")}
-    does |= {"help": "help", "mute": "sounds"}
-    if 6 in policy.axes:
-        does |= {"grip": "close" if policy.next_grip(session.obs) > 0 else "open", "close": "close", "open": "open"}
-    if len(policy.frames) > 1:
-        does["frame"] = "driving frame"
-    does |= {f"lock_{n}": f"lock {n}" for i, n in enumerate("xyz") if i in policy.axes}
-    does |= {"lock_rotation": "lock rotation"} if 5 in policy.axes else {}
-    running = {
-        "keep": "keep",
-        "discard": "discard",
-        "undo": "undo 2 s",
-        "retry": "same start",
-        "note": "note",
-        "quit": "quit",
-    }
-    marks = {"success": "success", "failure": "failure"}
-    later = {**marks, "note": "note", "undo": "take back the last"} if session.kept else {}
-    player = _player(session)
-    later |= {player: "play the last"} if session.last else {}
-    back = {player: "play back"} if player == "replay" or state == "ENDED" else {}
-    return does | {
-        "READY": {"start": "start", "discard": "another start", **later, "quit": "quit"},
-        "COUNTDOWN": {"pause": "wait", "discard": "wait"},
-        "REC": {**running, **marks, "start": "keep", "pause": "pause", "stop": "pause"},
-        "PAUSED": {**running, **marks, **back, "start": "go on", "pause": "go on"},
-        "ENDED": {**running, **marks, **back, "start": "keep"},
-    }.get(state, {})
-
-
-def _player(session: Session) -> str:
-    """Returns the function that plays back: pads have no button to spare, and pause does it there."""
-    bindings = getattr(session.policy.device, "bindings", None)
-    shown = set(bindings.functions.values()) if bindings else set()
-    return "pause" if "pause" in shown and "replay" not in shown else "replay"
-
-
-def _axes(driven: Sequence[int]) -> list[str]:
-    names = (("forward", "back"), ("left", "right"), ("up", "down"), ("roll_left", "roll_right"))
-    names += (("pitch_up", "pitch_down"), ("turn_left", "turn_right"))
-    return [n for i, pair in enumerate(names) for n in pair if i in driven]
 
 
 def _speed(session: Session) -> str:

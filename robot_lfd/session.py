@@ -64,6 +64,7 @@ class Session:
     Attributes:
         state: one of teleop.view.STATES. mark: a person's verdict on the running episode, None while the
             environment's counts. kept, discarded: what became of the starts so far. times: (T, 2) of the running one.
+        solved_steps: how many steps in a row the task has been solved. leaving: nothing is left to do but to write.
         last: the episode kept last, without pictures. played: the one on show in REPLAY, and `played_steps` of it.
     """
 
@@ -96,6 +97,8 @@ class Session:
         self.message, self.message_kind = "", "info"
         self.help = self.muted = self.quit_asked = self.urgent = False
         self.countdown_s = 0.0
+        self.solved_steps = 0
+        self.leaving = False
         self.pace: Pace | None = None
 
     @property
@@ -125,7 +128,8 @@ class Session:
     def begin(self, seed: int | None) -> None:
         """Starts an episode; nothing moves yet."""
         self.seed = seed
-        self._start_over(*self.tape.reset(seed=seed))
+        obs, _ = self.tape.reset(seed=seed)
+        self._start_over(obs)
         self.policy.reset()
         self.show_present()
 
@@ -133,15 +137,14 @@ class Session:
         """Starts with an episode that a crash has interrupted, lived through up to its last step."""
         options = {"model": self.store.model(attempt.model), "sim_state": attempt.sim_state}
         self.seed = attempt.seed
-        self._start_over(*self.tape.reset(seed=attempt.seed, options=options))
-        for action in attempt.actions:
-            self.obs, *_ = self.tape.step(np.array(action, np.float32))
+        actions = [np.array(a, np.float32) for a in attempt.actions]
+        self._start_over(self.tape.play(actions, seed=attempt.seed, options=options))
         self.times = [(i / self.rules.control_hz, t) for i, t in enumerate(attempt.seconds)]
         self.policy.reset()
         self.hold_grip()
         self.show_present()
 
-    def _start_over(self, obs: dict[str, np.ndarray], info: dict[str, Any]) -> None:
+    def _start_over(self, obs: dict[str, np.ndarray]) -> None:
         self.obs = obs
         self.mark, self.times, self.note, self.quit_asked = None, [], "", False
         self.pace = self._make_pace(self.rules.control_hz) if self.rules.realtime else None

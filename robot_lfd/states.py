@@ -107,7 +107,7 @@ def record(session: Session) -> State | None:
     if session.tape.terminated or session.tape.truncated:
         return end  # a pause came in the very tick that ended it
     session.state = "REC"
-    session.quit_asked = False
+    session.quit_asked, session.solved_steps = False, 0
     if session.pace:
         session.pace.resync()
     gc.disable()  # a collection may take longer than a tick
@@ -120,7 +120,6 @@ def record(session: Session) -> State | None:
 
 
 def _drive(session: Session) -> State | None:
-    solved = 0
     for step in paced(drive(session.tape, session.policy, session.obs), session.pace):
         session.obs = step.next_obs
         if session.pace:
@@ -134,17 +133,17 @@ def _drive(session: Session) -> State | None:
         for event in session.events():
             if following := _on(session, event):
                 return following
-        solved = solved + 1 if session.tape.success else 0
-        if _held(session, solved):
+        session.solved_steps = session.solved_steps + 1 if session.tape.success else 0
+        if _held(session):
             session.tape.terminated = True
         if session.tape.terminated or session.tape.truncated:
             return end
     return end
 
 
-def _held(session: Session, solved: int) -> bool:
-    """Returns whether the task has been solved for as long as the rules ask, after so many solved steps in a row."""
-    hold_s = session.rules.hold_s
+def _held(session: Session) -> bool:
+    """Returns whether the task has been solved for as long as the rules ask."""
+    hold_s, solved = session.rules.hold_s, session.solved_steps
     return hold_s is not None and solved > 0 and solved >= hold_s * session.rules.control_hz
 
 
@@ -156,12 +155,21 @@ def pause(session: Session) -> State | None:
         if unplugged and session.policy.connected:
             session.say("plugged in again", "good")
             return record
+        if unplugged and (why := getattr(session.policy.device, "refused", "")):
+            session.say(why, "warn")
         if event in (Event.START, Event.PAUSE) and session.policy.connected:
             session.say("")
             return record
         if event and (following := _on(session, event)):
             return following
     return None
+
+
+def stop(session: Session) -> State | None:
+    """Stops everything at once and says so; what becomes of the episode is decided in the pause that follows."""
+    session.stage.cue("trouble")
+    session.say("emergency stop: go back by 2 s, go on, keep or discard", "warn")
+    return pause
 
 
 def end(session: Session) -> State | None:
@@ -210,6 +218,8 @@ def retry(session: Session) -> State | None:
 
 def undo(session: Session) -> State | None:
     """Goes back by two seconds, exactly, and waits there."""
+    session.say("going back ...")  # a long prefix takes a while to live through again
+    session.stage.show(session)
     session.rewind(round(UNDO_S * session.rules.control_hz))
     session.stage.cue("undo")
     session.say(f"undone: back at {len(session.tape) / session.rules.control_hz:.1f} s", "good")
@@ -256,9 +266,10 @@ def _on(session: Session, event: Event) -> State | None:
         session.mark = event is Event.SUCCESS
         session.say(f"marked as {event.value}", "good" if session.mark else "info")
         return None
-    if event in (Event.PAUSE, Event.STOP):
+    if event is Event.PAUSE:
         return {"REC": pause, "ENDED": watch}.get(session.state)
     return {
+        Event.STOP: stop if session.state == "REC" else None,
         Event.START: keep,
         Event.KEEP: keep,
         Event.DISCARD: discard,

@@ -67,11 +67,13 @@ class Control:
         input: its name in the bindings, such as "w", "leftx-" or "button0".
         function: what it is bound to, such as "forward" or "undo".
         value: 0 (let go) to 1 (pressed, pushed all the way).
+        beside: it is a key of the keyboard that lies beside the device.
     """
 
     input: str
     function: str
     value: float = 0.0
+    beside: bool = False
 
 
 class Device(Protocol):

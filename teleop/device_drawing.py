@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from teleop.canvas import BACK, BLACK, DIM, FAINT, LINE, ORANGE, PANEL, SKY, TEXT, Canvas, Colour
+from teleop.canvas import BACK, BLACK, DIM, FAINT, KEY, LINE, ORANGE, PANEL, SKY, TEXT, Canvas, Colour
 from teleop.device import Control
 from teleop.view import ViewModel
 
@@ -18,13 +18,15 @@ SHORT = {
 WORLD = {"forward": "x +", "back": "x -", "left": "y +", "right": "y -", "up": "z +", "down": "z -"}
 CAPS = {
     "escape": "Esc", "tab": "Tab", "capslock": "Caps", "lshift": "Shift", "rshift": "Shift", "lctrl": "Ctrl",
-    "rctrl": "Ctrl", "return": "Enter", "backspace": "Back", "space": "Space", "minus": "-", "equals": "=",
+    "rctrl": "Ctrl", "return": "Enter", "backspace": "Backspace", "space": "Space", "minus": "-", "equals": "=",
     "leftbracket": "[", "rightbracket": "]", "backslash": "\\", "semicolon": ";", "quote": "'", "comma": ",",
     "period": ".", "slash": "/", "lalt": "Alt", "ralt": "Alt",
 }  # fmt: skip
 PAD_CAPS = {
     "leftshoulder": "LB", "rightshoulder": "RB", "lefttrigger": "LT", "righttrigger": "RT", "leftstick": "L3",
     "rightstick": "R3", "dpup": "D up", "dpdown": "D down", "dpleft": "D left", "dpright": "D right",
+    "leftx-": "L stick left", "leftx+": "L stick right", "lefty-": "L stick up", "lefty+": "L stick down",
+    "rightx-": "R stick left", "rightx+": "R stick right", "righty-": "R stick up", "righty+": "R stick down",
 }  # fmt: skip
 ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
     (("escape", 1), *((c, 1) for c in "1234567890"), ("minus", 1), ("equals", 1), ("backspace", 2)),
@@ -34,10 +36,17 @@ ROWS: tuple[tuple[tuple[str, float], ...], ...] = (
     (("lctrl", 2), ("lalt", 1.75), ("space", 7), ("ralt", 2), ("rctrl", 2.25)),
 )
 UNITS = 15.0  # width of a row in keys
+LINE_HEIGHT = 18.0  # of the keys that are told in words
+RADIUS = 38.0  # of a stick
 
 
-def input_label(name: str) -> str:
-    """Returns what is printed on a key or button."""
+def input_label(control: Control) -> str:
+    """Returns what is printed on a key or button; of a key beside a pad it says that it is one."""
+    return f"key {cap(control.input)}" if control.beside else cap(control.input)
+
+
+def cap(name: str) -> str:
+    """Returns what is printed on the key or button of that name in the bindings."""
     return CAPS.get(name) or PAD_CAPS.get(name) or (name.upper() if len(name) == 1 else name.capitalize())
 
 
@@ -55,28 +64,45 @@ def _word(model: ViewModel, function: str) -> str:
 
 
 def draw_device(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
-    """Draws the device of `model` into a box of the panel."""
-    if model.device == "gamepad":
-        _draw_pad(canvas, model, x, y, w, h)
-    elif model.device == "spacemouse":
-        _draw_chips(canvas, model.controls, x, y, w, h, model)
-    else:
+    """Draws the device of `model` into a box of the panel, and below it the keys that work beside it."""
+    if model.device not in ("gamepad", "spacemouse"):
         _draw_keyboard(canvas, model, x, y, w, h)
+        return
+    own, beside = ([c for c in model.controls if c.beside is side] for side in (False, True))
+    if beside:
+        h -= LINE_HEIGHT
+        _draw_line(canvas, model, beside, x, y + h + LINE_HEIGHT / 2, w)
+    if model.device == "gamepad":
+        _draw_pad(canvas, model, own, x, y, w, h)
+    else:
+        _draw_grid(canvas, model, own, x, y, w, h, columns=4)
+
+
+def draw_chips(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
+    """Draws every control of the device as a line of a list: where there is no room for its shape."""
+    _draw_grid(canvas, model, [c for c in model.controls if c.input != "f1"], x, y, w, h, columns=3)
 
 
 def _draw_keyboard(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
     bound = {c.input: c for c in model.controls}
     drawn = {name for row in ROWS for name, _ in row}
     extras = [c for c in model.controls if c.input not in drawn and c.input != "f1"]
-    unit, height = w / UNITS, (h - (24 if extras else 0)) / len(ROWS)
+    unit, height = w / UNITS, (h - (LINE_HEIGHT if extras else 0)) / len(ROWS)
     for i, row in enumerate(ROWS):
         left = x
         for name, width in row:
             _draw_key(canvas, bound.get(name), name, left, y + i * height, width * unit, height, model)
             left += width * unit
     if extras:
-        words = "   ".join(f"{input_label(c.input)}: {short(c.function, model.frame)}" for c in extras)
-        canvas.text(words, x, y + h - 10, 11, DIM, width=w)
+        _draw_line(canvas, model, extras, x, y + h - LINE_HEIGHT / 2, w)
+
+
+def _draw_line(canvas: Canvas, model: ViewModel, controls: Sequence[Control], x: float, y: float, w: float) -> None:
+    """Draws controls as words on one line; those that do nothing now are left out."""
+    live = [c for c in controls if model.does.get(c.function) and c.input != "f1"]
+    words = "     ".join(f"{cap(c.input)} {_word(model, c.function)}" for c in live)
+    keys = "keys  " if any(c.beside for c in live) else ""
+    canvas.text(f"{keys}{words}", x, y, 12, DIM, width=w)
 
 
 def _draw_key(
@@ -87,35 +113,34 @@ def _draw_key(
         canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, BACK, radius=4)
         return
     active = bool(model.does.get(control.function))
-    fill, ink, cap = _key_colours(control.value > 0.5, active)
+    fill, ink, label = _key_colours(control.value > 0.5, active)
     canvas.box(x + gap, y + gap, w - 2 * gap, h - 2 * gap, fill, radius=4, line=LINE if active else None)
-    canvas.text(input_label(name), x + 5, y + h * 0.30, 11, cap, bold=True, width=w - 8)
-    canvas.text(_word(model, control.function), x + w / 2, y + h * 0.70, 10.5, ink, align="middle", width=w - 4)
+    canvas.text(cap(name), x + 5, y + h * 0.30, 11, label, bold=True, width=w - 8)
+    canvas.text(_word(model, control.function), x + w / 2, y + h * 0.70, 12, ink, align="middle", width=w - 4)
 
 
 def _key_colours(pressed: bool, active: bool) -> tuple[Colour, Colour, Colour]:
     """Returns the colours of the box, of the function's word and of the key's own label."""
     if pressed:
         return (SKY, BLACK, BLACK) if active else (FAINT, BLACK, BLACK)
-    return ((52, 60, 71), TEXT, DIM) if active else (PANEL, FAINT, FAINT)
+    return (KEY, TEXT, DIM) if active else (PANEL, FAINT, FAINT)
 
 
-def _draw_pad(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, h: float) -> None:
-    values = {c.input: c for c in model.controls}
-    sticks = _sticks(values)
-    radius = 46.0
-    for i, (name, axes) in enumerate(sticks[:2]):
-        _draw_stick(canvas, name, axes, values, x + w * (0.27 + 0.46 * i), y + radius + 16, radius, model)
-    on_sticks = {half for _, axes in sticks[:2] for axis in axes for half in (f"{axis}-", f"{axis}+")}
-    chips = [c for c in model.controls if c.input not in on_sticks]
-    used = 2 * radius + 40
-    _draw_chips(canvas, chips, x, y + used, w, h - used, model)
-
-
-def _draw_chips(
-    canvas: Canvas, chips: Sequence[Control], x: float, y: float, w: float, h: float, model: ViewModel
+def _draw_pad(
+    canvas: Canvas, model: ViewModel, controls: Sequence[Control], x: float, y: float, w: float, h: float
 ) -> None:
-    columns = 4
+    values = {c.input: c for c in controls}
+    sticks = _sticks(values)[:2]
+    for i, (name, axes) in enumerate(sticks):
+        _draw_stick(canvas, name, axes, values, x + w * (0.27 + 0.46 * i), y + RADIUS + 16, RADIUS, model)
+    on_sticks = {half for _, axes in sticks for axis in axes for half in (f"{axis}-", f"{axis}+")}
+    used = 2 * RADIUS + 36
+    _draw_grid(canvas, model, [c for c in controls if c.input not in on_sticks], x, y + used, w, h - used, columns=5)
+
+
+def _draw_grid(
+    canvas: Canvas, model: ViewModel, chips: Sequence[Control], x: float, y: float, w: float, h: float, *, columns: int
+) -> None:
     width, height = w / columns, min(27.0, h / max(1, -(-len(chips) // columns)))
     for i, control in enumerate(chips):
         _draw_chip(canvas, control, x + (i % columns) * width, y + (i // columns) * height, width, height, model)
@@ -148,9 +173,10 @@ def _draw_stick(
 
 def _draw_chip(canvas: Canvas, control: Control, x: float, y: float, w: float, h: float, model: ViewModel) -> None:
     active = bool(model.does.get(control.function))
-    fill, ink, cap = _key_colours(control.value > 0.5, active)
-    canvas.box(x + 2, y + 2, w - 4, h - 4, fill, radius=4, line=LINE if active else None)
+    fill, ink, paint = _key_colours(control.value > 0.5, active)
+    canvas.box(x + 2, y + 1, w - 4, h - 2, fill, radius=4, line=LINE if active else None)
     if 0.0 < control.value <= 0.5:
-        canvas.box(x + 2, y + h - 6, (w - 4) * control.value, 3, ORANGE, radius=1)
-    label = canvas.text(input_label(control.input), x + 8, y + h / 2, 11, cap, bold=True, width=w * 0.42)
-    canvas.text(_word(model, control.function), x + 14 + label, y + h / 2, 11, ink, width=w - 24 - label)
+        canvas.box(x + 2, y + h - 5, (w - 4) * control.value, 3, ORANGE, radius=1)
+    name = "Bksp" if control.input == "backspace" else cap(control.input)
+    label = canvas.text(name, x + 8, y + h / 2, 11, paint, bold=True, width=w * 0.42)
+    canvas.text(_word(model, control.function), x + 14 + label, y + h / 2, 12, ink, width=w - 20 - label)

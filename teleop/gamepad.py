@@ -13,7 +13,7 @@ import pygame
 
 from teleop.bindings import Bindings, load_table, make_bindings
 from teleop.device import Command, Control, TeleopError
-from teleop.keyboard import KeyboardDevice
+from teleop.keyboard import KeyboardDevice, with_session_keys
 from teleop.sticks import half_axes, make_curve
 
 os.environ.setdefault("SDL_JOYSTICK_ALLOW_BACKGROUND_EVENTS", "1")  # a pad in the hand needs no focus
@@ -117,6 +117,9 @@ class GamepadDevice:
         user_file: the user's bindings.
         keyboard: session keys that keep working beside the pad.
         centres: pad guid -> axis -> the value at which it rests (drift), from `lfd pad --calibrate`.
+
+    Attributes:
+        refused: why the pad that was plugged in last is not taken, "" while there is nothing to say.
     """
 
     name = "gamepad"
@@ -134,6 +137,7 @@ class GamepadDevice:
         self.curve = make_curve(self._table.get("curve", {}), self._source)
         self._previous: dict[str, float] = {}
         self._pad: Pad | None = None
+        self.refused = ""
         pads = plugged_pads()
         if not pads:
             raise TeleopError(
@@ -149,6 +153,14 @@ class GamepadDevice:
             pad.close()
             raise
         self._pad, self._previous = pad, {}
+
+    def _take_another(self, index: int) -> None:
+        """Takes a pad that is plugged in later; one that does not fit the bindings ends no session."""
+        try:
+            self._take(index)
+            self.refused = ""
+        except TeleopError:
+            self.refused = "that pad does not fit the bindings: plug the first one in again"
 
     def close(self) -> None:
         """Lets go of the pad."""
@@ -177,7 +189,7 @@ class GamepadDevice:
 
     def _hear(self, event: Any) -> str | None:
         if self._pad is None and event.type == pygame.JOYDEVICEADDED:
-            self._take(event.device_index)
+            self._take_another(event.device_index)
         elif self._pad and event.type == pygame.JOYDEVICEREMOVED and event.instance_id == self._pad.instance_id:
             self.close()
         return self._pad.pressed(event) if self._pad else None
@@ -222,8 +234,8 @@ class GamepadDevice:
             self._keyboard.reset()
 
     def controls(self) -> tuple[Control, ...]:
-        """Returns every bound input and how far it is pushed."""
-        return self.bindings.controls(self.values())
+        """Returns every bound input and how far it is pushed, and the keys that work beside it."""
+        return with_session_keys(self.bindings.controls(self.values()), self._keyboard)
 
     def settings(self) -> dict[str, Any]:
         """Returns the pad's name and guid, bindings and curve."""

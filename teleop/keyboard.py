@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pygame
 
-from teleop.bindings import Bindings, load_table, make_bindings
+from teleop.bindings import EVENTS, Bindings, load_table, make_bindings
 from teleop.device import Command, Control
 
 KEYS: dict[str, int] = {
@@ -55,6 +56,14 @@ class KeyboardDevice:
     def settings(self) -> dict[str, Any]:
         """Returns the bindings, key by key."""
         return {"bindings": dict(self.bindings.functions)}
+
+
+def with_session_keys(own: tuple[Control, ...], keyboard: KeyboardDevice | None) -> tuple[Control, ...]:
+    """Returns a device's own controls and, for what it has none for, the keys that work beside it."""
+    mine = {c.function for c in own}
+    keys = keyboard.controls() if keyboard else ()
+    beside = (c for c in keys if c.function in EVENTS and c.function not in mine)
+    return (*own, *(dataclasses.replace(c, beside=True) for c in beside))
 
 
 def make_keyboard(user_file: Path | None = None) -> KeyboardDevice:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pygame
 
 from teleop.canvas import BACK, BLACK, DIM, FAINT, GREEN, LINE, PANEL, SKY, TEXT, YELLOW, Canvas
-from teleop.device_drawing import input_label
+from teleop.device_drawing import cap
 
 WIDTH, HEIGHT = 960.0, 640.0
 
@@ -69,5 +69,5 @@ def _draw_button(canvas: Canvas, view: PadView, name: str, x: float, y: float) -
     pressed = view.raw[name] > 0.5
     canvas.box(x, y, 220, 28, SKY if pressed else PANEL, radius=4, line=LINE)
     canvas.disc(x + 14, y + 14, 5, GREEN if name in view.seen else FAINT)
-    label = canvas.text(input_label(name), x + 28, y + 14, 14, BLACK if pressed else TEXT, bold=True, width=90)
+    label = canvas.text(cap(name), x + 28, y + 14, 14, BLACK if pressed else TEXT, bold=True, width=90)
     canvas.text(view.functions.get(name, ""), x + 38 + label, y + 14, 13, BLACK if pressed else DIM, width=170 - label)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from teleop.bindings import EVENTS, load_table, make_bindings
+from teleop.bindings import load_table, make_bindings
 from teleop.device import Command, Control, TeleopError
-from teleop.keyboard import KeyboardDevice
+from teleop.keyboard import KeyboardDevice, with_session_keys
 from teleop.sticks import Curve, make_curve
 
 # pyspacemouse's names in ROS's convention (x away, y left, z up, right-handed turns), which is that of device.AXES
@@ -124,11 +124,8 @@ class SpaceMouseDevice:
             self._keyboard.reset()
 
     def controls(self) -> tuple[Control, ...]:
-        """Returns every bound move and button and how far it is pushed, and the keyboard's session keys."""
-        keys = self._keyboard.controls() if self._keyboard else ()
-        own = self.bindings.controls(self._values)
-        mine = {c.function for c in own}
-        return (*own, *(c for c in keys if c.function in EVENTS and c.function not in mine))
+        """Returns every bound move and button and how far it is pushed, and the keys that work beside it."""
+        return with_session_keys(self.bindings.controls(self._values), self._keyboard)
 
     def settings(self) -> dict[str, Any]:
         """Returns its name, bindings and curve."""

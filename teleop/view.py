@@ -32,7 +32,9 @@ class ViewModel:
 
     Attributes:
         state: one of STATES. pictures: (H, W, 3) uint8 RGB by camera name; the first is the main view, the second
-            the inset. seconds, step: of the running episode. jitter_ms: how late each tick of the last seconds began.
+            the inset. no_picture: what stands in their place while there are none. seconds, step: of the running
+            episode. jitter_ms: how late each tick of the last seconds began. held_s: how long the task has been
+            solved, of the hold_s after which the episode ends by itself; 0: the environment ends it.
         saving: what is being written just now, "" for nothing.
         controls: every bound key or button with its value. does: function -> what it does right now; "" or missing:
             nothing. level: speed level from 0. disk_gb: free space, GB (10^9 bytes).
@@ -43,6 +45,7 @@ class ViewModel:
     title: str = ""
     dataset: str = ""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    no_picture: str = "no picture: this environment draws nothing"
     picture_hz: float = float("nan")
     seconds: float = 0.0
     step: int = 0
@@ -51,6 +54,8 @@ class ViewModel:
     kept: int = 0
     saving: str = ""
     success: bool = False
+    held_s: float = 0.0
+    hold_s: float = 0.0
     achieved_hz: float = float("nan")
     control_hz: float = 20.0
     jitter_ms: tuple[float, ...] = ()

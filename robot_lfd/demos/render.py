@@ -17,10 +17,8 @@ from robot_lfd.demos.show import progress
 from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.registry import NO_LIMIT, make_env
 from robot_lfd.errors import LfdError
-
-NO_LIMIT = 10_000_000  # the recorded actions say where an episode ends
 
 
 def run(config: DataRenderConfig) -> dict[str, Any]:

@@ -38,11 +38,7 @@ def play(
 ) -> Tape:
     """Returns the tape of the actions played from a first state on; `look` is called after the reset and each step."""
     tape = Tape(env)
-    tape.reset(seed=seed, options={"model": model, "sim_state": sim_state})
-    look()
-    for action in actions:
-        tape.step(action)
-        look()
+    tape.play(actions, seed=seed, options={"model": model, "sim_state": sim_state}, look=look)
     return tape
 
 

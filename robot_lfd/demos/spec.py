@@ -69,12 +69,16 @@ class DatasetSpec:
         heights = [f["shape"][0] for p, f in self.features.items() if p.startswith("images/")]
         return int(heights[0]) if heights else 84
 
-    def make_env(self, *, pictures: bool = True) -> gym.Env:
-        """Returns the environment that the episodes came from, with the same cameras or none."""
-        from robot_lfd.envs.registry import make_env
+    def make_env(self, *, pictures: bool = True, endless: bool = False) -> gym.Env:
+        """Returns the environment that the episodes came from, with the same cameras or none.
 
-        cameras = self.cameras if pictures else ()
-        return make_env(self.env_id, cameras=cameras, size_px=self.size_px, **self.env_kwargs)
+        Args:
+            endless: without a time limit, to live through recorded actions, all of them.
+        """
+        from robot_lfd.envs.registry import NO_LIMIT, make_env
+
+        kwargs = {**self.env_kwargs, **({"max_episode_steps": NO_LIMIT} if endless else {})}
+        return make_env(self.env_id, cameras=self.cameras if pictures else (), size_px=self.size_px, **kwargs)
 
     def check(self, episode: Episode) -> None:
         """Raises LfdError where an episode does not fit the dataset."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -90,10 +90,29 @@ class Tape(gym.Wrapper, gym.utils.RecordConstructorArgs):
         Returns:
             the observation after what is left.
         """
-        kept = self._actions[: max(0, len(self) - steps)]
-        obs, _ = self.reset(**self.start())
-        for action in kept:
+        return self.play(self._actions[: max(0, len(self) - steps)], **self.start())
+
+    def play(
+        self,
+        actions: Sequence[Any],
+        *,
+        seed: int | None,
+        options: dict[str, Any],
+        look: Callable[[], None] = lambda: None,
+    ) -> dict[str, np.ndarray]:
+        """Starts where `reset` is told to and takes the actions: what was recorded so happens again, bit for bit.
+
+        Args:
+            look: called after the reset and after each step.
+
+        Returns:
+            the observation after the last one.
+        """
+        obs, _ = self.reset(seed=seed, options=options)
+        look()
+        for action in actions:
             obs, *_ = self.step(action)
+            look()
         return obs
 
     def episode(

@@ -36,6 +36,8 @@ ROBOSUITE_TASKS = {
     "ToolHang": 1000,
 }
 
+NO_LIMIT = 10_000_000  # max_episode_steps where recorded actions say how long an episode is: people go on after success
+
 
 def register_envs() -> None:
     """Registers this project's environments by their ids; the modules are loaded when one is made."""

@@ -12,9 +12,9 @@ from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
-from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.registry import NO_LIMIT, make_env
 from robot_lfd.errors import LfdError
-from robot_lfd.replay import BEYOND_ANY_EPISODE, replay_episode
+from robot_lfd.replay import replay_episode
 from robot_lfd.rollout import rollout
 from tests.robot_lfd.point_arm import ID, Chase, make_point_arm
 
@@ -42,7 +42,7 @@ def record(env, policy, seed: int, steps: int = 10_000) -> Episode:
 
 
 def fresh_point_arm():
-    return make_point_arm(max_episode_steps=BEYOND_ANY_EPISODE)
+    return make_point_arm(max_episode_steps=NO_LIMIT)
 
 
 def test_a_recorded_episode_re_simulates_bit_for_bit_in_another_environment_object():
@@ -56,7 +56,7 @@ def test_a_recorded_episode_re_simulates_bit_for_bit_in_another_environment_obje
 def test_a_pybullet_episode_re_simulates_bit_for_bit(task):
     env_id = f"pybullet/{task}-v0"
     episode = record(make_env(env_id), Wander(4, seed=1), seed=11, steps=40)
-    env = make_env(env_id, max_episode_steps=BEYOND_ANY_EPISODE)
+    env = make_env(env_id, max_episode_steps=NO_LIMIT)
     replay_episode(env, record(make_env(env_id), Wander(4, seed=2), seed=12, steps=15))  # what came before is forgotten
     again, frames = replay_episode(env, episode, size_px=32)
     assert first_difference(episode, again) is None

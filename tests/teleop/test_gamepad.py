@@ -117,6 +117,32 @@ def test_session_keys_of_the_keyboard_work_beside_the_pad_but_do_not_drive(pad):
         [pygame.event.Event(pygame.KEYDOWN, key=pygame.K_z), pygame.event.Event(pygame.KEYDOWN, key=pygame.K_w)]
     )
     assert command.events == (Event.UNDO,) and not command.axes.any()
+    shown = {c.function: (c.input, c.beside) for c in device.controls()}
+    assert shown["undo"] == ("b", False) and shown["note"] == ("c", True) and shown["forward"] == ("lefty-", False)
+
+
+def test_a_pad_that_does_not_fit_the_bindings_ends_no_session_and_the_first_one_goes_on(pad):
+    one = pad()
+    device = GamepadDevice()
+    _read(device)
+    one.unplug()
+    assert not _read(device).connected
+    toy = pad(kind=UNKNOWN, axes=2, buttons=2)
+    assert not _read(device).connected and "plug the first one in again" in device.refused
+    toy.unplug()
+    _read(device)
+    pad()
+    assert _read(device).connected and device.refused == ""
+
+
+def test_a_pad_of_four_axes_that_sdl_knows_drives_with_what_it_has(pad):
+    one = pad(axes=4, buttons=15)
+    device = GamepadDevice()
+    _read(device)
+    one.axis("lefty", -1.0)
+    one.axis("rightx", -1.0)
+    command = _read(device)
+    assert command.axes[0] == pytest.approx(1.0) and command.axes[5] == pytest.approx(1.0)
 
 
 def test_a_drifting_stick_rests_where_it_was_calibrated(pad):

@@ -129,8 +129,8 @@ def test_the_session_keys_of_the_keyboard_work_beside_it_and_are_shown(cap):
     press = [pygame.event.Event(pygame.KEYDOWN, key=k) for k in (pygame.K_z, pygame.K_w)]
     command = device.read(press)
     assert command.events == (Event.UNDO,) and not command.axes.any()
-    shown = {c.function: c.input for c in device.controls()}
-    assert shown["undo"] == "z" and shown["forward"] == "x+" and shown["start"] == "button1"
+    shown = {c.function: (c.input, c.beside) for c in device.controls()}
+    assert shown["undo"] == ("z", True) and shown["forward"] == ("x+", False) and shown["start"] == ("button1", False)
 
 
 def test_unplugged_it_stands_still_and_says_so_and_goes_on_when_it_is_back(cap, bus):

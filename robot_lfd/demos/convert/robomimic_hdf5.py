@@ -29,10 +29,9 @@ from robot_lfd.demos.show import progress
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.registry import NO_LIMIT, make_env
 from robot_lfd.errors import LfdError
 
-NO_LIMIT = 10_000_000
 SPLITS = ("train", "valid", "test")  # robomimic's usual filters; others become tags
 
 

@@ -24,10 +24,8 @@ from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.registry import NO_LIMIT, make_env
 from robot_lfd.errors import LfdError
-
-NO_LIMIT = 10_000_000  # people go on after their success; the recorded actions say where a demo ends
 
 
 @dataclass(frozen=True)

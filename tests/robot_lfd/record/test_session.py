@@ -155,7 +155,8 @@ def test_a_key_pressed_twice_at_the_start_does_not_keep_an_empty_episode(no_scre
 @pytest.mark.parametrize(
     ("env", "points"),
     [
-        ("pybullet/Lift-v0", 200),
+        ("pybullet/Lift-v0", 20),
+        pytest.param("pybullet/Lift-v0", 200, marks=pytest.mark.slow),
         ("robosuite/Lift-v0", 5),
         pytest.param("robosuite/Lift-v0", 200, marks=pytest.mark.slow),
         pytest.param("robosuite/Door-v0", 40, marks=pytest.mark.slow),
@@ -282,17 +283,65 @@ def test_notes_marks_and_second_thoughts_reach_the_dataset(no_screen, tmp_path):
     assert episode.success and episode.meta["note"] == "demo 1" and replays_exactly(store, store.ids()[0])
 
 
-def test_help_and_mute_change_the_window_alone(no_screen, tmp_path):
+def test_help_changes_the_window_alone_and_muted_nothing_is_heard(no_screen, tmp_path, monkeypatch):
     def script():
         yield from wait(3)
         yield from _press(pygame.K_h, pygame.K_m)
         yield from wait(3)
         assert seen[-1].help and seen[-1].muted and seen[-1].state == "READY"
-        yield from _press(pygame.K_ESCAPE)
+        yield from _press(pygame.K_RETURN)
+        yield from wait(20)
+        yield from _press(pygame.K_m)
+        yield from wait(3)
+        yield from _press(pygame.K_x)
+        yield from wait(3)
+        assert not seen[-1].muted and seen[-1].state == "PAUSED" and seen[-1].message.startswith("emergency stop")
+        yield from _press(pygame.K_z, pygame.K_ESCAPE, pygame.K_ESCAPE)
         yield from wait(50)
 
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("teleop.hud.draw", lambda surface, model: seen.append(model))
-        _sit(tmp_path / "demos", script())
-    assert seen
+    seen, heard = [], []
+    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: seen.append(model))
+    monkeypatch.setattr("teleop.sounds.Sounds.play", lambda self, name: heard.append(name))
+    _sit(tmp_path / "demos", script())
+    assert heard == ["trouble", "undo", "discard"]  # the start was not
+
+
+def test_a_persons_own_keys_locks_clutch_slow_key_and_frames_reach_the_actions(no_screen, tmp_path, monkeypatch):
+    folder, seen, at = tmp_path / "demos", [], {}
+    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: seen.append(model))
+    mine = tmp_path / "mine.toml"
+    mine.write_text('[drive]\nforward = "up"\nclutch = "f2"\n[session]\nstart = "f5"\n')
+
+    def hold(*keys, name):
+        for kind, order in ((pygame.KEYDOWN, keys), (pygame.KEYUP, keys[::-1])):
+            for key in order:
+                pygame.event.post(pygame.event.Event(kind, key=key))
+            yield from wait(8)
+            at[name] = at.get(name, seen[-1].step)
+
+    def script():
+        yield from wait(3)
+        yield from _press(pygame.K_RETURN)  # no longer bound
+        yield from wait(3)
+        assert seen[-1].state == "READY"
+        yield from _press(pygame.K_F5)
+        yield from hold(pygame.K_UP, name="camera")
+        yield from hold(pygame.K_LSHIFT, pygame.K_UP, name="slow")
+        yield from hold(pygame.K_F2, pygame.K_UP, name="clutch")
+        yield from _press(pygame.K_1)
+        yield from hold(pygame.K_UP, name="locked")
+        yield from _press(pygame.K_1, pygame.K_TAB)
+        yield from hold(pygame.K_UP, name="world")
+        yield from _press(pygame.K_TAB, pygame.K_MINUS)
+        yield from hold(pygame.K_UP, name="slower")
+        yield from _press(pygame.K_F5)
+        yield from until(kept(folder, 1))
+
+    _sit(folder, script(), episodes=1, bindings=mine, env_kwargs=("terminate_on_success=false",))
+    store = DemoStore.open(folder)
+    episode = store[store.ids()[0]]
+    assert replays_exactly(store, store.ids()[0])
+    speed = {name: round(float(episode.action[step - 1, 0]) * 0.025 * 20, 4) for name, step in at.items()}
+    # the camera in front looks at the robot: away from it is the world's -x
+    assert speed == {"camera": -0.2, "slow": -0.05, "clutch": 0.0, "locked": 0.0, "world": 0.2, "slower": -0.12}
+    assert episode.meta["device_settings"]["bindings"]["up"] == "forward"

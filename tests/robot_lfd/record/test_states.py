@@ -1,5 +1,6 @@
 """What the window says while a session goes on: playing back, holding a success, a machine that is too slow."""
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from robot_lfd import record
 from robot_lfd.config import RecordConfig
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
+from robot_lfd.saving import SaveBeside
 from robot_lfd.screen import Screen, _too_slow
 from robot_lfd.session import Session
 from tests.robot_lfd.record.conftest import replays_exactly
@@ -93,6 +95,54 @@ def test_an_episode_ends_once_its_task_has_stayed_solved_for_as_long_as_asked(tm
         steps[hold_s] = len(episode)
         assert episode.terminated and not episode.truncated and replays_exactly(store, store.ids()[0])
     assert steps[1.0] == steps[None] + 19  # the last of them is the twentieth solved one
+
+
+def test_how_long_a_success_has_been_held_is_shown(no_screen, tmp_path, seen):
+    config = RecordConfig(
+        env="pybullet/Reach-v0", out=tmp_path / "demos", device="scripted", episodes=1, hold_s=0.5, window=True
+    )
+    record.run(config, Person(wait(1)).make_pace)
+    held = sorted({round(m.held_s, 2) for m in seen if m.state == "REC"})
+    assert held[:3] == [0.0, 0.05, 0.1] and {m.hold_s for m in seen} == {0.5}
+
+
+def test_while_the_last_ones_are_written_the_window_says_what_quitting_would_do(no_screen, tmp_path, seen, monkeypatch):
+    released = threading.Event()
+    written = SaveBeside._written
+
+    def slowly(self, job):
+        released.wait(30)
+        return written(self, job)
+
+    monkeypatch.setattr(SaveBeside, "_written", slowly)
+
+    def script():
+        yield from wait(3)
+        yield from press(pygame.K_RETURN)
+        yield from wait(20)
+        yield from press(pygame.K_RETURN)
+        yield from until(lambda: seen[-1].state == "SAVING" and "writing the last 1" in seen[-1].message)
+        assert seen[-1].does["quit"] == "leave the rest for later" and seen[-1].episode == seen[-1].episodes == 1
+        released.set()
+
+    _sit(tmp_path / "demos", script(), episodes=1)
+    assert len(DemoStore.open(tmp_path / "demos")) == 1
+
+
+def test_keys_that_drive_are_shown_as_doing_something_only_while_they_do(no_screen, tmp_path, seen):
+    def script():
+        yield from wait(3)
+        yield from press(pygame.K_RETURN)
+        yield from wait(10)
+        yield from press(pygame.K_p)
+        yield from wait(3)
+        yield from press(pygame.K_ESCAPE, pygame.K_ESCAPE)
+        yield from wait(20)
+
+    _sit(tmp_path / "demos", script())
+    drives = {state: {"forward" in m.does for m in seen if m.state == state} for state in ("READY", "REC", "PAUSED")}
+    assert drives == {"READY": {False}, "REC": {True}, "PAUSED": {False}}
+    assert seen[0].pictures or seen[0].no_picture == "the first picture is on its way ..."
 
 
 def test_a_hold_time_is_refused_where_the_session_cannot_end_the_episode(tmp_path):
