@@ -35,11 +35,12 @@ def does_now(session: Session) -> dict[str, str]:
     player = _player(session)
     later |= {f: "play the last" for f in ("replay", player) if session.last}
     back = {"replay": "play back"} | ({player: "play back"} if state == "ENDED" else {})
+    waits = {"start": "go on", "pause": "go on"} if policy.connected else {"start": "keep"}
     return does | {
         "READY": {"start": "start", "discard": "another start", **later, "quit": "quit"},
         "COUNTDOWN": {"pause": "not yet", "discard": "not yet"},
         "REC": {**running, **marks, "start": "keep", "pause": "pause", "stop": "stop"},
-        "PAUSED": {**running, **marks, **back, "start": "go on", "pause": "go on"},
+        "PAUSED": {**running, **marks, **back, **waits},
         "ENDED": {**running, **marks, **back, "start": "keep"},
     }.get(state, {})
 

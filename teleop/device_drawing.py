@@ -69,9 +69,13 @@ def draw_device(canvas: Canvas, model: ViewModel, x: float, y: float, w: float, 
         _draw_keyboard(canvas, model, x, y, w, h)
         return
     own, beside = ([c for c in model.controls if c.beside is side] for side in (False, True))
-    if beside:
-        h -= LINE_HEIGHT
-        _draw_line(canvas, model, beside, x, y + h + LINE_HEIGHT / 2, w)
+    if not own:  # unplugged: the keys take its place
+        _draw_grid(canvas, model, [c for c in beside if c.input != "f1"], x, y, w, h, columns=5)
+        return
+    lines = _wrapped(canvas, model, beside, w)
+    h -= LINE_HEIGHT * len(lines)
+    for i, line in enumerate(lines):
+        canvas.text(line, x, y + h + (i + 0.5) * LINE_HEIGHT, 12, DIM)
     if model.device == "gamepad":
         _draw_pad(canvas, model, own, x, y, w, h)
     else:
@@ -87,22 +91,28 @@ def _draw_keyboard(canvas: Canvas, model: ViewModel, x: float, y: float, w: floa
     bound = {c.input: c for c in model.controls}
     drawn = {name for row in ROWS for name, _ in row}
     extras = [c for c in model.controls if c.input not in drawn and c.input != "f1"]
-    unit, height = w / UNITS, (h - (LINE_HEIGHT if extras else 0)) / len(ROWS)
+    lines = _wrapped(canvas, model, extras, w)
+    unit, height = w / UNITS, (h - LINE_HEIGHT * len(lines)) / len(ROWS)
     for i, row in enumerate(ROWS):
         left = x
         for name, width in row:
             _draw_key(canvas, bound.get(name), name, left, y + i * height, width * unit, height, model)
             left += width * unit
-    if extras:
-        _draw_line(canvas, model, extras, x, y + h - LINE_HEIGHT / 2, w)
+    for i, line in enumerate(lines):
+        canvas.text(line, x, y + h - (len(lines) - i - 0.5) * LINE_HEIGHT, 12, DIM)
 
 
-def _draw_line(canvas: Canvas, model: ViewModel, controls: Sequence[Control], x: float, y: float, w: float) -> None:
-    """Draws controls as words on one line; those that do nothing now are left out."""
+def _wrapped(canvas: Canvas, model: ViewModel, controls: Sequence[Control], w: float) -> list[str]:
+    """Returns controls as lines of words; those that do nothing now are left out."""
     live = [c for c in controls if model.does.get(c.function) and c.input != "f1"]
-    words = "     ".join(f"{cap(c.input)} {_word(model, c.function)}" for c in live)
-    keys = "keys  " if any(c.beside for c in live) else ""
-    canvas.text(f"{keys}{words}", x, y, 12, DIM, width=w)
+    lines = ["keys"] if any(c.beside for c in live) else [""]
+    for word in (f"{cap(c.input)} {_word(model, c.function)}" for c in live):
+        longer = f"{lines[-1]}     {word}" if lines[-1] else word
+        if canvas.text_width(longer, 12) <= w:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [line for line in lines if line]
 
 
 def _draw_key(

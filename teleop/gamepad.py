@@ -234,8 +234,8 @@ class GamepadDevice:
             self._keyboard.reset()
 
     def controls(self) -> tuple[Control, ...]:
-        """Returns every bound input and how far it is pushed, and the keys that work beside it."""
-        return with_session_keys(self.bindings.controls(self.values()), self._keyboard)
+        """Returns every bound input and how far it is pushed, and the keys that work beside it or in its place."""
+        return with_session_keys(self.bindings.controls(self.values()) if self._pad else (), self._keyboard)
 
     def settings(self) -> dict[str, Any]:
         """Returns the pad's name and guid, bindings and curve."""

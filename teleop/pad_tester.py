@@ -48,11 +48,16 @@ def draw(surface: pygame.Surface, view: PadView) -> None:
     canvas.text("Push every stick and button once: those seen turn green. Esc ends.", 24, HEIGHT - 22, 14, DIM)
 
 
+def _draw_lamp(canvas: Canvas, x: float, y: float, seen: bool) -> None:
+    """A full green disc for what has been seen, an empty ring for what has not."""
+    canvas.disc(x, y, 5, GREEN if seen else FAINT, ring=0 if seen else 1.5)
+
+
 def _draw_axis(canvas: Canvas, view: PadView, name: str, x: float, y: float) -> None:
     width, middle = 420.0, x + 130 + 210
     low, high = (f"{name}-", f"{name}+") if f"{name}+" in view.values else ("", name)
     both = low in view.seen and high in view.seen if low else high in view.seen
-    canvas.disc(x + 6, y + 11, 5, GREEN if both else FAINT)
+    _draw_lamp(canvas, x + 6, y + 11, both)
     canvas.text(name, x + 22, y + 11, 14, TEXT, bold=True)
     canvas.box(x + 130, y, width, 22, PANEL, radius=4)
     raw, bent = view.raw[name], view.values.get(high, 0.0) - (view.values.get(low, 0.0) if low else 0.0)
@@ -68,6 +73,6 @@ def _draw_axis(canvas: Canvas, view: PadView, name: str, x: float, y: float) -> 
 def _draw_button(canvas: Canvas, view: PadView, name: str, x: float, y: float) -> None:
     pressed = view.raw[name] > 0.5
     canvas.box(x, y, 220, 28, SKY if pressed else PANEL, radius=4, line=LINE)
-    canvas.disc(x + 14, y + 14, 5, GREEN if name in view.seen else FAINT)
+    _draw_lamp(canvas, x + 14, y + 14, name in view.seen)
     label = canvas.text(cap(name), x + 28, y + 14, 14, BLACK if pressed else TEXT, bold=True, width=90)
     canvas.text(view.functions.get(name, ""), x + 38 + label, y + 14, 13, BLACK if pressed else DIM, width=170 - label)

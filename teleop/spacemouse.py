@@ -124,8 +124,8 @@ class SpaceMouseDevice:
             self._keyboard.reset()
 
     def controls(self) -> tuple[Control, ...]:
-        """Returns every bound move and button and how far it is pushed, and the keys that work beside it."""
-        return with_session_keys(self.bindings.controls(self._values), self._keyboard)
+        """Returns every bound move and button and how far it is pushed, and the keys beside it or in its place."""
+        return with_session_keys(self.bindings.controls(self._values) if self._mouse else (), self._keyboard)
 
     def settings(self) -> dict[str, Any]:
         """Returns its name, bindings and curve."""

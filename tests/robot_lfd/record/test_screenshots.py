@@ -1,6 +1,8 @@
 """Pictures of every state of the window, from a real session; LFD_SCREENSHOTS=docs/images puts them into the docs."""
 
+import multiprocessing
 import os
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,14 +14,17 @@ import pytest
 from robot_lfd import pad as lfd_pad
 from robot_lfd import record
 from robot_lfd.config import PadConfig, RecordConfig
+from teleop import hud
 from teleop.bindings import DRIVE, load_table, make_bindings
 from teleop.device import Command
 from teleop.keyboard import KEYS, KeyboardDevice
 from teleop.scripted import make_scripted_operator
+from teleop.view import ViewModel
 from tests.robot_lfd.record.person import Person, kept, tap, until, wait
 from tests.teleop.test_spacemouse import Cap
 
 pytestmark = pytest.mark.slow
+WINDOW = (1280, 800)
 PATIENCE_S = 6.0  # for the mirror to draw the newest instant, at full size
 
 
@@ -54,7 +59,7 @@ class GhostKeyboard(KeyboardDevice):
 @pytest.fixture(autouse=True)
 def laptop(monkeypatch):
     """A window as on a laptop of 1280 x 800, and a dataset with a name that fits."""
-    monkeypatch.setattr("teleop.window._fitting_size", lambda: (1280, 800))
+    monkeypatch.setattr("teleop.window._fitting_size", lambda: WINDOW)
 
 
 def _press(key):
@@ -69,13 +74,31 @@ def _folder(tmp_path):
     return folder
 
 
-def _shot(folder, name):
-    """Lets the mirror draw the present instant, then keeps what the window shows."""
-    time.sleep(PATIENCE_S)
+drawn: list[ViewModel] = []  # what the window has shown
+
+
+@pytest.fixture(autouse=True)
+def watched(monkeypatch):
+    draw = hud.draw
+    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: (drawn.append(model), draw(surface, model)))
+    drawn[:] = [ViewModel()]
+
+
+def _settle(patience_s):
+    """Lets the other processes come to the present instant."""
+    time.sleep(patience_s)
     yield from wait(2)
+
+
+def _shot(folder, name, patience_s=PATIENCE_S):
+    """Lets the mirror draw the present instant, then keeps what the window shows."""
+    yield from _settle(patience_s)
+    deadline = time.monotonic() + 60.0
+    while not drawn[-1].pictures and time.monotonic() < deadline:
+        yield from _settle(0.5)
     path = folder / f"record-{name}.png"
     pygame.image.save(pygame.display.get_surface(), str(path))
-    assert path.stat().st_size < 200_000
+    assert path.stat().st_size < 300_000
     yield
 
 
@@ -102,7 +125,20 @@ def test_every_state_of_the_window_has_its_picture(no_screen, tmp_path, monkeypa
         ghost.moves = True
         yield from wait(32)
         yield from _shot(folder, "rec")
+        for name, size in (("small", (752, 528)), ("laptop", (1284, 675)), ("hidpi", (2560, 1440))):
+            pygame.display.set_mode(size)
+            yield from wait(2)
+            yield from _shot(folder, name, patience_s=1.0)
+        pygame.display.set_mode(WINDOW)
         ghost.moves = False
+        yield from _press(pygame.K_p)
+        yield from wait(3)
+        yield from _shot(folder, "paused")
+        yield from _press(pygame.K_p)
+        yield from wait(3)
+        yield from _press(pygame.K_x)
+        yield from wait(3)
+        yield from _shot(folder, "stop")
         yield from _press(pygame.K_z)
         yield from wait(3)
         yield from _shot(folder, "undo")
@@ -130,12 +166,26 @@ def test_every_state_of_the_window_has_its_picture(no_screen, tmp_path, monkeypa
         yield from _shot(folder, "replay")
         yield from _press(pygame.K_RETURN)
         yield from wait(3)
+        yield from _press(pygame.K_RETURN)
+        yield from wait(80)  # the countdown, and more than a second of standing still
+        yield from _settle(PATIENCE_S)
+        disk = next(p.pid for p in multiprocessing.active_children() if p.name == "saver")
+        os.kill(disk, signal.SIGSTOP)  # a disk that takes its time
+        yield from _press(pygame.K_RETURN)
+        yield from until(lambda: drawn[-1].state == "READY" and drawn[-1].kept == 2)
         yield from _press(pygame.K_ESCAPE)
+        yield from wait(3)
+        yield from _shot(folder, "saving")
+        os.kill(disk, signal.SIGCONT)
 
-    config = RecordConfig(env=env, out=demos, episodes=10, operator="Ada", countdown_s=2.5, view_px=512)
+    config = RecordConfig(env=env, out=demos, episodes=10, operator="Ada", countdown_s=2.5, view_px=512, hold_s=0.5)
     result = record.run(config, Person(script()).make_pace)
-    assert result["success"] == 1
-    assert len(list(folder.glob("record-*.png"))) >= 8
+    assert result["episodes"] == 2 and result["success"] == 1
+    shown = {p.stem.removeprefix("record-") for p in folder.glob("record-*.png")}
+    assert shown >= {
+        "ready", "help", "countdown", "rec", "small", "laptop", "hidpi", "paused", "stop", "undo", "ended", "note",
+        "verdict", "replay", "saving",
+    }  # fmt: skip
 
 
 def test_the_pad_has_its_picture(pad, tmp_path, monkeypatch):
@@ -200,6 +250,7 @@ def test_the_pad_tester_has_its_picture(pad, tmp_path):
             yield from wait(2)
         one.button("x", True)
         yield from wait(2)
-        yield from _shot(_folder(tmp_path).absolute(), "pad-tester")
+        pygame.image.save(pygame.display.get_surface(), str(_folder(tmp_path) / "record-pad-tester.png"))
+        yield
 
     lfd_pad.run(PadConfig(seconds=3.0), Person(script()).make_pace)
