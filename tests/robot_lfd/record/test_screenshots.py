@@ -177,6 +177,8 @@ def test_every_state_of_the_window_has_its_picture(no_screen, tmp_path, monkeypa
         yield from wait(3)
         yield from _shot(folder, "saving")
         os.kill(disk, signal.SIGCONT)
+        while not kept(demos, 8)():
+            yield from _settle(0.2)
 
     config = RecordConfig(env=env, out=demos, episodes=10, operator="Ada", countdown_s=2.5, view_px=512, hold_s=0.5)
     result = record.run(config, Person(script()).make_pace)
