@@ -1,11 +1,13 @@
 """How well `lfd record` keeps its rate: 60 s at 20 Hz, two 256 x 256 cameras stored, window open, everything saved.
 
-    python benchmarks/record_loop.py [--env ID] [--seconds 60] [--cameras front wrist] [--size-px 256]
+    python benchmarks/record_loop.py [--env ID] [--seconds 60] [--cameras main hand] [--size-px 256] [--rows ROW ...]
 
 The scripted operator drives in real time through the window's own loop, once with real-time priority where the system
-grants it and once without, as most users have it. Episodes are filmed and written by another process meanwhile. Prints
-one JSON line: how late ticks began (p50, p95, p99, worst, ms), ticks lost, pictures missing, the slowest verdict, and
-the machine's load, since other work on it shows.
+grants it and once without, as most users have it. Episodes are filmed and written by another process meanwhile, so that
+no size of picture costs a tick; it decides how long the operator waits at the end (`wall_s`). Prints one JSON line, and
+writes it to --out (by default benchmarks/results/record_loop.json, for robosuite record_loop_robosuite.json): how late
+ticks began (p50, p95, p99, worst, ms), ticks lost, pictures missing, the slowest verdict, and the machine's load, since
+other work on it shows.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -21,6 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 
 from robot_lfd import record, urgent
@@ -28,16 +32,22 @@ from robot_lfd.config import RecordConfig
 from robot_lfd.demos.spec import software_versions
 from robot_lfd.demos.store import DemoStore
 
+ROWS = ("real_time_priority", "ordinary_priority")
+CAMERAS = {"pybullet": ["front", "wrist"], "robosuite": ["agentview", "robot0_eye_in_hand"]}
+
 
 def main() -> None:
     options = _options()
     if not os.environ.get("DISPLAY"):
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-    rows = {"real_time_priority": _run(options)}
-    urgent._granted = lambda: False
-    rows["ordinary_priority"] = _run(options)
+    rows, granted = {}, urgent._granted
+    for row in options.rows:
+        urgent._granted = granted if row == ROWS[0] else lambda: False
+        rows[row] = _run(options)
     what = {"benchmark": "record_loop", "env": options.env, "cameras": _cameras(options)}
-    print(json.dumps({**what, **rows, **_machine()}))
+    line = json.dumps({**what, **rows, **_machine()})
+    options.out.write_text(line + "\n")
+    print(line)
 
 
 def _run(options: argparse.Namespace) -> dict:
@@ -61,18 +71,25 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", default="pybullet/Lift-v0")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--cameras", nargs="*", default=["front", "wrist"])
+    parser.add_argument("--cameras", nargs="*")
     parser.add_argument("--size-px", type=int, default=256)
-    return parser.parse_args()
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=ROWS)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    simulator = options.env.split("/")[0]
+    options.cameras = CAMERAS.get(simulator, []) if options.cameras is None else options.cameras
+    name = "record_loop" if simulator == "pybullet" else f"record_loop_{simulator}"
+    options.out = Path(__file__).parent / "results" / f"{name}.json" if options.out is None else options.out
+    return options
 
 
 def _record(options: argparse.Namespace, folder: Path) -> tuple[dict, DemoStore]:
-    limit_s = 10.0  # of an episode of Lift: it does not end at success here
+    limit_s = (gym.spec(options.env).max_episode_steps or 200) / 20.0  # an episode does not end at success here
     config = RecordConfig(
         env=options.env,
         out=folder,
         device="scripted",
-        episodes=max(1, round(options.seconds / limit_s)),
+        episodes=math.ceil(options.seconds / limit_s),
         cameras=tuple(options.cameras),
         size_px=options.size_px,
         env_kwargs=("terminate_on_success=false",),

@@ -37,6 +37,7 @@ from teleop.device import TeleopError
 from teleop.human import HumanPolicy
 
 ROOM_BYTES = 200_000_000  # free space without which nothing begins
+SMALLEST_VIEW_PX = 32
 PATIENCE_S = 120.0  # a person's time limit per episode; the environment's own is for policies
 
 
@@ -56,6 +57,10 @@ def run(config: RecordConfig, make_pace: Callable[[float], Pace] = Pace) -> dict
 def _check(config: RecordConfig) -> None:
     if config.episodes < 1:
         raise LfdError(f"--episodes is {config.episodes}, expected at least 1")
+    for name in ("countdown_s", "hold_s", "view_px"):
+        value, least = getattr(config, name), SMALLEST_VIEW_PX if name == "view_px" else 0
+        if value is not None and not value >= least:
+            raise LfdError(f"--{name.replace('_', '-')} is {value}, expected at least {least}")
     place = next(p for p in (config.out.absolute(), *config.out.absolute().parents) if p.exists())
     free = shutil.disk_usage(place).free
     if free < ROOM_BYTES:

@@ -273,8 +273,9 @@ def _pad_bindings(table: Mapping[str, Any], source: str, pad: Pad) -> Bindings:
         if number >= pad.counts[kind]:
             raise TeleopError(
                 f"pad '{pad.title}' is unknown to SDL and has {pad.counts['axis']} axes, {pad.counts['button']} "
-                f"buttons, {pad.counts['hat']} hats, but {source} binds '{function}' to '{name}'; see its numbers with "
-                f"`lfd pad` and bind '{function}' to another, or to \"\", under [generic] in a file for --bindings"
+                f"buttons, {pad.counts['hat']} hats, but '{function}' is bound to '{name}' in {source}; see its "
+                f"numbers with `lfd pad` and bind '{function}' to another, or to \"\", under [generic] in a file for "
+                "--bindings"
             )
     return bindings
 

@@ -209,6 +209,9 @@ def test_a_crashed_session_is_named_with_the_command_that_gets_it_back(tmp_path,
         (["--env", "pybullet/Reach-v0", "--episodes", "0"], "--episodes is 0"),
         (["--env", "pybullet/Reach-v0", "--env-kwargs", "control"], "expected KEY=VALUE"),
         (["--env", "pybullet/Reach-v0", "--control-hz", "17"], "control_hz is 17"),
+        (["--env", "pybullet/Reach-v0", "--hold-s", "-1"], "--hold-s is -1.0, expected at least 0"),
+        (["--env", "pybullet/Reach-v0", "--countdown-s", "-3"], "--countdown-s is -3.0"),
+        (["--env", "pybullet/Reach-v0", "--view-px", "0"], "--view-px is 0, expected at least 32"),
     ],
 )
 def test_bad_input_gets_one_plain_line_and_makes_no_dataset(tmp_path, capsys, options, says):
