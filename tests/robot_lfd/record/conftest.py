@@ -16,7 +16,7 @@ from robot_lfd.demos.store import DemoStore
 from tests.teleop.conftest import no_screen, pad  # noqa: F401  (fixtures)
 
 
-def wait_until(condition, timeout_s=60.0, what="it"):
+def wait_until(condition, timeout_s=180.0, what="it"):
     """Returns the first true value of `condition`; fails after the timeout."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -118,7 +118,7 @@ class Recording:
 
     def result(self):
         """Returns the JSON line of a session that ends by itself."""
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=180)
         assert self.process.returncode == 0, err
         return json.loads(out.strip().splitlines()[-1])
 
