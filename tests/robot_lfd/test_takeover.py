@@ -5,22 +5,31 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from robot_lfd.cockpit import Cockpit
+from robot_lfd.config import DeployConfig
 from robot_lfd.demos.resimulate import first_difference
 from robot_lfd.demos.store import DemoStore
+from robot_lfd.devices import make_device
 from robot_lfd.envs.contract import arm_of
+from robot_lfd.envs.registry import make_env
+from robot_lfd.errors import LfdError
 from robot_lfd.guards import Unsafe
 from robot_lfd.limits import Limited
 from robot_lfd.replay import replay_env, replay_episode
 from robot_lfd.rollout import rollout
 from robot_lfd.takeover import RELEASE_S, Takeover
+from teleop.calibration import save_centres
 from teleop.device import Command, Event
 from teleop.human import HumanPolicy
 from tests.robot_lfd.point_arm import PointArm, Script, make_point_arm
 from tests.robot_lfd.record.conftest import display, wait_until  # noqa: F401  (a fixture)
+from tests.teleop.conftest import no_screen, pad  # noqa: F401  (fixtures)
 
 PATIENCE = round(RELEASE_S * 20)
 
@@ -168,6 +177,30 @@ def test_real_keys_take_over_a_deployed_policy_and_x_is_the_emergency_stop(run, 
     assert not episode.action[-5:, :3].any() and episode.meta["stop_reason"] == "emergency stop: stop on the keyboard"
     with replay_env(store.spec) as env:
         assert first_difference(episode, replay_episode(env, episode)[0]) is None
+
+
+def _cockpit():
+    env = make_env("pybullet/Reach-v0")
+    learned = SimpleNamespace(control_hz=20.0, env_id="pybullet/Reach-v0", env_kwargs={})
+    config = DeployConfig(run=Path("run"), takeover="gamepad")
+    return Cockpit(config, env, Script([]), learned)
+
+
+def test_a_pad_that_takes_over_rests_where_it_was_calibrated(pad, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    one = pad()
+    one.axis("leftx", 0.3)
+    probe = make_device("gamepad")
+    save_centres(probe.settings()["guid"], {"leftx": 0.3})
+    probe.close()
+    with _cockpit() as cockpit:
+        device = cockpit._takeover.human.device
+        assert device.raw()["leftx"] == pytest.approx(0.3, abs=0.01) and device.values()["leftx+"] == 0.0
+
+
+def test_without_the_pad_that_should_take_over_it_says_what_to_do(no_screen):  # noqa: F811
+    with pytest.raises(LfdError, match=r"no gamepad is plugged in.*--headless"), _cockpit():
+        pass
 
 
 def test_a_terminate_signal_stops_a_deployment_and_keeps_its_episode(run, tmp_path):
