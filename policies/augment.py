@@ -22,8 +22,22 @@ def random_shift(pictures: torch.Tensor, most_px: int, generator: torch.Generato
 
 
 def moved_in_turn(flat: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:
-    """Returns pictures (N, S, H, W, 3) with rows `down` (N, H) and columns `across` (N, W): quick on a CPU."""
-    return torch.stack([p.index_select(1, d).index_select(2, a) for p, d, a in zip(flat, down, across, strict=True)])
+    """Returns pictures (N, S, H, W, 3) with rows `down` (N, H) and columns `across` (N, W), which ascend by one within.
+
+    Quick on a CPU: whole rows are copied, then whole pieces of them, and no pixel on its own.
+    """
+    moved, last = torch.empty_like(flat), flat.shape[3] - 1
+    first, end = across[:, 0].tolist(), across[:, -1].tolist()
+    for out, picture, rows, a, b in zip(moved, flat, down, first, end, strict=True):
+        rowed = picture.index_select(1, rows)
+        if a > 0:  # to the left: the last column repeats
+            out[:, :, : last + 1 - a] = rowed[:, :, a:]
+            out[:, :, last + 1 - a :] = rowed[:, :, last:]
+        else:
+            by = last - b  # to the right: the first column repeats
+            out[:, :, by:] = rowed[:, :, : last + 1 - by]
+            out[:, :, :by] = rowed[:, :, :1]
+    return moved
 
 
 def moved_at_once(flat: torch.Tensor, down: torch.Tensor, across: torch.Tensor) -> torch.Tensor:

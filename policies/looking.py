@@ -34,7 +34,7 @@ class Looking:
         if pictures.is_floating_point():
             return pictures
         moved = random_shift(pictures, self.shift_px, self.generator)
-        seen = colour_jitter(as_float(moved), self.jitter, self.generator)
+        seen = colour_jitter(as_float(moved), self.jitter, self.generator) if self.jitter else moved
         with torch.autocast(self.compute.device.type, torch.bfloat16, enabled=self.compute.half):
             return self._look(seen).float()
 

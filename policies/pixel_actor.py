@@ -57,12 +57,16 @@ class Eyes(nn.Module):
         return self.sight.cameras * self.sight.width
 
     def look(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Returns what the encoders say, (B, V), for float pictures (B, K, S, H, W, 3) in [-0.5, 0.5]."""
-        rows, _, stack, height, width, _ = pictures.shape
+        """Returns what the encoders say, (B, V), for pictures (B, K, S, H, W, 3) uint8, or float in [-0.5, 0.5].
+
+        Bytes, which are less to move than floats, are put into the channels-last order before they become such.
+        """
         vectors = []
         for camera, encoder in enumerate(self.encoders):
-            one = pictures[:, camera].permute(0, 1, 4, 2, 3).reshape(rows, 3 * stack, height, width)
-            vectors.append(encoder(one.contiguous(memory_format=torch.channels_last)))
+            frames = pictures[:, camera].unbind(1)  # S of (B, H, W, 3)
+            one = frames[0] if len(frames) == 1 else torch.cat(frames, -1)  # (B, H, W, 3 S)
+            one = one if one.is_floating_point() else as_float(one)
+            vectors.append(encoder(one.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)))
         return torch.cat(vectors, -1)
 
     def beside(self, vectors: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
@@ -70,12 +74,8 @@ class Eyes(nn.Module):
         return torch.cat([vectors, self.normaliser(proprio)], -1)
 
     def see(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
-        """Returns what is seen and felt, (B, V + P), for float pictures (B, K, S, H, W, 3) in [-0.5, 0.5]."""
+        """Returns what is seen and felt, (B, V + P), for pictures as `look` takes them."""
         return self.beside(self.look(pictures), proprio)
-
-    def see_as_they_are(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
-        """Returns what is seen and felt, (B, V + P), for pictures (B, K, S, H, W, 3) uint8."""
-        return self.see(as_float(pictures), proprio)
 
 
 class PixelActor(Eyes):
@@ -106,7 +106,7 @@ class PixelActor(Eyes):
 
     def best(self, pictures: torch.Tensor, proprio: torch.Tensor) -> torch.Tensor:
         """Returns the action (B, A) for pictures (B, K, S, H, W, 3) uint8 and proprioception (B, P)."""
-        return self.decide(self.see_as_they_are(pictures, proprio))
+        return self.decide(self.see(pictures, proprio))
 
 
 def as_float(pictures: torch.Tensor) -> torch.Tensor:

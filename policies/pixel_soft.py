@@ -109,7 +109,7 @@ class PixelSoft:
     def act(self, pictures: torch.Tensor, proprio: torch.Tensor, *, explore: bool) -> torch.Tensor:
         """Returns actions (B, A): samples of the actor to explore, else the averaged actor's mean."""
         eyes = self.eyes if explore else self.ema_eyes
-        seen = eyes.see_as_they_are(pictures.to(self.compute.device), proprio.to(self.compute.device))
+        seen = eyes.see(pictures.to(self.compute.device), proprio.to(self.compute.device))
         nothing = seen.new_zeros(len(seen), self._state_size)  # the actor has no eyes for these columns
         return self.soft.act(torch.cat([nothing, seen], 1), explore=explore).cpu()
 

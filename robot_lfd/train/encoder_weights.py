@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from policies.agent import under
-from policies.pixel_actor import Eyes, as_float
+from policies.pixel_actor import Eyes
 from robot_lfd.checkpoint import find_checkpoint, read_tensors
 from robot_lfd.errors import LfdError
 from robot_lfd.train.images import Sights
@@ -51,7 +51,7 @@ class FrozenEyes:
         known = self._known.setdefault(id(sights.proprio), _nothing(len(sights.first), self.eyes.vector_size))
         for part in _parts(np.unique(seen[np.isnan(known[seen, 0])])):
             pictures = sights.stacked(part, self.eyes.sight.stack).to(self.device)
-            known[part] = self.eyes.look(as_float(pictures)).cpu().numpy()
+            known[part] = self.eyes.look(pictures).cpu().numpy()
         return torch.from_numpy(known[seen]).to(self.device)
 
 

@@ -201,8 +201,9 @@ def test_a_soft_agent_continues_from_its_state_bit_for_bit():
 
 def test_a_gpus_way_gives_what_the_cpus_does():
     pictures = torch.randint(0, 256, (6, 2, 9, 9, 3), dtype=torch.uint8)
-    by = torch.randint(0, 9, (2, 6, 9))
-    assert torch.equal(moved_in_turn(pictures, *by), moved_at_once(pictures, *by))
+    by = torch.tensor([[0, 4, -4, 1, -1, 3], [2, -4, 4, 0, -1, 1]])[..., None]
+    down, across = (torch.arange(9) + by).clamp(0, 8)
+    assert torch.equal(moved_in_turn(pictures, down, across), moved_at_once(pictures, down, across))
     agent = make_agent()
     exact = agent.looking.vectors(dots(4).pictures)
     half = Looking(agent.actor, 0, 0.0, agent.generator, Compute(half=True)).vectors(dots(4).pictures)
