@@ -41,7 +41,7 @@ ROWS: dict[str, dict[str, Any]] = {
 def measure(row: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Trains and evaluates one policy; returns what is reported of it."""
     run = args.work / f"{row}-{seed}"
-    settings = {**ROWS[row], **({} if ROWS[row]["algo"] == "bc" else {"steps": args.steps})}
+    settings = {**ROWS[row], **({} if ROWS[row]["algo"] == "bc" else {"steps": args.steps}), **args.options}
     trained: dict[str, Any] = {}
     result = run / "benchmark.json"
     if result.exists():
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=25_000)
     parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--options", type=json.loads, default={}, help="JSON of further lfd train settings, of all rows")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -73,7 +74,7 @@ def main() -> None:
 
     def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return {
-            "benchmark": "imitation", "demos": [p.name for p in args.demos], "steps": args.steps,
+            "benchmark": "imitation", "demos": [p.name for p in args.demos], "steps": args.steps, "options": args.options,
             "machine": measuring, "versions": software_versions(), "rows": rows,
         }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +13,10 @@ from torch import nn
 
 from policies.agent import load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch
-from policies.networks import DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
+from policies.networks import DiscreteCriticEnsemble, Normaliser, TanhGaussianActor, move_towards
 
 Tensors = dict[str, torch.Tensor]
+EMA_SHARE = 0.001
 
 
 def bc_loss(predicted: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -23,24 +25,40 @@ def bc_loss(predicted: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
 
 
 class Clone:
-    """An actor with its optimiser: what every kind of cloning saves, continues from and leaves behind."""
+    """An actor with its optimiser: what every kind of cloning saves, continues from and leaves behind.
+
+    What acts and is left behind is the average of the weights over about the last 1 / EMA_SHARE steps: what single
+    steps leave of noise in them costs precision (LOG.md).
+    """
 
     def __init__(self, actor: nn.Module, learning_rate: float) -> None:
         self.actor: Any = actor
+        self.ema_actor: Any = copy.deepcopy(actor).requires_grad_(False)
+        self.updates = 0
         self.optimiser = torch.optim.Adam(actor.parameters(), lr=learning_rate, fused=True)
 
+    def follow(self) -> None:
+        """Ends a gradient step: the average takes it in; the first ones count alike."""
+        self.updates += 1
+        move_towards(self.ema_actor, self.actor, max(EMA_SHARE, 1.0 / self.updates))
+
     def state_dict(self) -> Tensors:
-        """Returns the actor's and the optimiser's state."""
-        return self.deployed() | {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
+        """Returns the state of the actor, its average and the optimiser."""
+        state = {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
+        state |= {f"ema_actor.{k}": v for k, v in self.ema_actor.state_dict().items()}
+        state |= {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
+        return {**state, "updates": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: Tensors) -> None:
         """Continues from what `state_dict` returned."""
         self.actor.load_state_dict(under(state, "actor"))
+        self.ema_actor.load_state_dict(under(state, "ema_actor"))
         load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
+        self.updates = int(state["updates"])
 
     def deployed(self) -> Tensors:
-        """Returns the actor."""
-        return {f"actor.{k}": v for k, v in self.actor.state_dict().items()}
+        """Returns the averaged actor."""
+        return {f"actor.{k}": v for k, v in self.ema_actor.state_dict().items()}
 
 
 class RowClone(Clone, ABC):
@@ -49,7 +67,7 @@ class RowClone(Clone, ABC):
     @torch.no_grad()
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
         """Returns actions, (B, A) or (B,) int64, for obs (B, D)."""
-        return self.actor.best(obs)
+        return self.ema_actor.best(obs)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one gradient step on the expert rows."""
@@ -57,6 +75,7 @@ class RowClone(Clone, ABC):
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
+        self.follow()
         return {"bc_loss": float(loss.detach())}
 
     @abstractmethod

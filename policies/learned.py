@@ -40,10 +40,17 @@ class Critical(Protocol):
 
 
 class GaussianLearned:
-    """A tanh-Gaussian actor that acts by its mean, and its critics where it has some."""
+    """A tanh-Gaussian actor that acts by its mean, and its critics where it has some.
 
-    def __init__(self, actor: TanhGaussianActor, critic: CriticEnsemble, model: Tensors, temperature: float) -> None:
-        self.actor, self.critic = actor, critic
+    Args:
+        window: how many actions are decided on at once; all of them are done before the actor looks again.
+    """
+
+    def __init__(
+        self, actor: TanhGaussianActor, critic: CriticEnsemble, model: Tensors, temperature: float, window: int = 1
+    ) -> None:
+        self.actor, self.critic, self.window = actor, critic, window
+        self._planned: list[torch.Tensor] = []
         self.temperature = float(model["temperature"]) if "temperature" in model else temperature
         self.has_critic = bool(under(model, "critic"))
         actor.load_state_dict(under(model, "actor"))
@@ -51,11 +58,16 @@ class GaussianLearned:
             critic.load_state_dict(under(model, "critic"))
 
     def begin(self) -> None:
-        """Does nothing: this policy has no memory."""
+        """Forgets what was planned."""
+        self._planned = []
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:
-        """Returns tanh(mean), (B, A)."""
-        return self.actor.best(obs)
+        """Returns tanh(mean), (B, A); with a window, the next of the actions (1, A) that were decided on."""
+        if self.window == 1:
+            return self.actor.best(obs)
+        if not self._planned:
+            self._planned = list(self.actor.best(obs).chunk(self.window, -1))
+        return self._planned.pop(0)
 
     def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Returns Q(s, a), (B,), the mean over the critics."""

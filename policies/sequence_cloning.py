@@ -180,7 +180,7 @@ class SequenceCloning(Clone):
     @torch.no_grad()
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
         """Returns the action (1, A) for the next observation (1, D) of an episode; a clone does not explore."""
-        return self.actor.step(obs)
+        return self.ema_actor.step(obs)
 
     def update(self, batch: Windows) -> dict[str, float]:
         """Does one gradient step."""
@@ -189,6 +189,7 @@ class SequenceCloning(Clone):
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.actor.parameters(), GRADIENT_NORM)
         self.optimiser.step()
+        self.follow()
         return {"bc_loss": float(loss.detach()), "gradient_norm": float(norm)}
 
 

@@ -35,7 +35,8 @@ class PolicySpec:
         action_size: A, or how many actions there are where they are `discrete`.
         absorbing_value: V of the state after the task's end; None: that of the last observation.
         actor: the kind of network that acts; a discrete policy is its critics' softmax.
-        head, window, execute, blend: of actors that only clone, see `policies.sequence_cloning`.
+        window: how many steps the actor looks at, or says actions for, at once; a Gaussian one does all that it said.
+        head, execute, blend: of actors that only clone, see `policies.sequence_cloning`.
         encoder, frame_stack: of actors that see; `images/<camera>` are then the last of the features.
     """
 
@@ -62,6 +63,21 @@ class PolicySpec:
     frame_stack: int = 1
     step: int = 0
     format_version: int = FORMAT_VERSION
+
+    @property
+    def decided(self) -> int:
+        """How many actions a Gaussian actor decides on at once; the others have ways of their own."""
+        return self.window if self.actor == "gaussian" else 1
+
+    @property
+    def decided_size(self) -> int:
+        """How many numbers one decision has."""
+        return self.action_size * self.decided
+
+    @property
+    def decision_gamma(self) -> float:
+        """The discount from one decision to the next."""
+        return self.gamma**self.decided
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -229,11 +245,15 @@ class LearnedPolicy:
     def q(self, obs: dict[str, np.ndarray], action: np.ndarray) -> np.ndarray:
         """Returns Q(s, a), the mean over the critics, (B,) for rows of observations (B, ...) and actions (B, A).
 
+        Where the policy decides on several actions at once, the rows are consecutive steps of one episode: a step's Q
+        is that of the actions from it on.
+
         Raises:
             LfdError: this policy has no critic, so it has no opinion; `value` and `recovered_reward` raise it too.
         """
         critic, rows = self.critic, self._features(obs)
         wanted = np.asarray(action, np.int64 if self.spec.discrete else np.float32)
+        wanted = wanted[self._ahead(len(rows))]
         return critic.q(rows, torch.from_numpy(wanted.reshape(len(rows), -1))).numpy()
 
     @torch.no_grad()
@@ -246,12 +266,19 @@ class LearnedPolicy:
     ) -> np.ndarray:
         """Returns r = Q(s, a) - gamma V(s'), (B,): the reward that IQ-Learn recovered, known up to shaping.
 
+        Where the policy decides on several actions at once, it is the reward of all of them, and s' follows the last.
+
         Source: Garg et al. 2021, Eq. 6.
         """
-        next_value = self.value(next_obs)
+        last = self._ahead(len(terminated))[:, -1]
+        next_value, ended = self.value(next_obs)[last], np.asarray(terminated)[last]
         if self.spec.absorbing_value is not None:
-            next_value = np.where(terminated, self.spec.absorbing_value, next_value)
-        return self.q(obs, action) - self.spec.gamma * next_value
+            next_value = np.where(ended, self.spec.absorbing_value, next_value)
+        return self.q(obs, action) - self.spec.decision_gamma * next_value
+
+    def _ahead(self, steps: int) -> np.ndarray:
+        """Returns which steps one decision from each step on is about, (steps, window); past the end, the last."""
+        return np.minimum(np.arange(steps)[:, None] + np.arange(self.spec.decided), steps - 1)
 
     def _features(self, obs: dict[str, np.ndarray]) -> torch.Tensor:
         columns = []
@@ -268,15 +295,15 @@ def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned
         return PixelLearned(_pixel_actor(spec, stats), model)
     width = sum(spec.sizes)
     normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
-    shape = (spec.action_size, spec.hidden, spec.critics)
+    shape = (spec.decided_size, spec.hidden, spec.critics)
     if spec.actor != "gaussian":
         return ClonedLearned(cloned_actor(spec, normaliser, seed=0), model)
     if spec.discrete:
         table = DiscreteCriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
         return DiscreteLearned(table, model, spec.temperature)
-    actor = TanhGaussianActor(normaliser, _row(stats, "action_std", spec.action_size), spec.hidden, seed=0)
+    actor = TanhGaussianActor(normaliser, _row(stats, "action_std", spec.decided_size), spec.hidden, seed=0)
     critic = CriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
-    return GaussianLearned(actor, critic, model, spec.temperature)
+    return GaussianLearned(actor, critic, model, spec.temperature, spec.window)
 
 
 def cloned_actor(spec: PolicySpec, normaliser: Normaliser, seed: int) -> Actor:

@@ -150,7 +150,7 @@ class TrainConfig:
     memory_steps: int = 10
     """bc: steps after which memory begins anew, and the length of the pieces of demos that it learns from."""
     chunk: int = 1
-    """bc: actions that are said at once."""
+    """Actions that are decided on at once (not with valuedice); all but bc do all of them before they look again."""
     chunk_execute: int | None = None
     """bc: how many of them are done before the policy looks again. Default: half of them."""
     chunk_blend: Flag = False
@@ -195,8 +195,6 @@ class EvalConfig:
     """Episodes, one seed each."""
     seed: int = 1000
     """Seed of the first episode."""
-    copies: int = 1
-    """Copies of the environment that play at once; the episodes, and so the numbers, are those of one copy."""
     video: Path | None = None
     """Write the first episodes to this .mp4 or .gif file."""
     video_episodes: int = 4

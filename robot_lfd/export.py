@@ -70,7 +70,7 @@ def _about(spec: Any, normaliser: Any) -> dict[str, Any]:
 
     `mean` and `std` are those of the demos, by which the file itself normalises: inputs are raw.
     """
-    box = {"action_size": spec.action_size, "action_range": [-1.0, 1.0]}
+    box = {"action_size": spec.action_size, "actions_at_once": spec.decided, "action_range": [-1.0, 1.0]}
     return {
         "inputs": [{"key": k, "size": s} for k, s in zip(spec.features, spec.sizes, strict=True)],
         "width": int(sum(spec.sizes)),
@@ -107,8 +107,15 @@ def largest_error(policy: Any, answer: Any) -> float:
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(ROWS, sum(spec.sizes))) * rng.choice([0.1, 1.0, 10.0], (ROWS, 1))
     rows = rows.astype(np.float32)
-    own = np.stack([policy.act(_named(row, spec)) for row in rows])
+    own = np.stack([_decision(policy, _named(row, spec)) for row in rows])
     return float(np.abs(answer(rows) - own).max())
+
+
+def _decision(policy: Any, obs: dict[str, np.ndarray]) -> np.ndarray:
+    """Returns all actions that the policy decides on at once, side by side; an int64 scalar where they are discrete."""
+    policy.reset()
+    actions = [policy.act(obs) for _ in range(policy.spec.decided)]
+    return actions[0] if len(actions) == 1 else np.concatenate(actions)
 
 
 def _named(row: np.ndarray, spec: Any) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.registry import ROBOSUITE_TASKS
 from robot_lfd.envs.robosuite_arms import check_known, controller_config, make_robosuite
 from robot_lfd.envs.robosuite_features import RobosuiteFeatures
-from robot_lfd.envs.robosuite_reward import Reward
 from robot_lfd.envs.robosuite_stepper import make_stepper
 from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
@@ -40,7 +39,8 @@ class RobosuiteEnv(gym.Env):
     task's object `object_pos` `_quat` (xyzw) `_vel` `_rel` (minus gripper) `_height` (of its centre above the table),
     `object_rot_rel` (6, seen from the gripper; of a cube `object_yaw`, cos and sin of four times its yaw, as a quarter
     turn changes nothing), `object_place_rel` (a nut's handle, the nearest dirt), `target_pos` `target_rel` (target
-    minus object: peg, bin, lower cube, where the handle of an open door is). Further objects have the same under their
+    minus object: peg, bin, lower cube, where the handle of an open door is), `target_rot_rel` (6, the object seen from
+    a peg or stand that it must be turned to fit). Further objects have the same under their
     own names. A policy sees `policy_keys`: the same rule for every task, stated in RobosuiteFeatures.
 
     The reward is robosuite's shaped one, clipped to [0, 1]; `info["is_success"]` is robosuite's own check;
@@ -53,9 +53,7 @@ class RobosuiteEnv(gym.Env):
         controller: a part controller's name, its settings, or a whole composite one; None is the robot's default.
         gripper: a robosuite gripper in place of the arm's own.
         control_path: "exact" steps through compiled code, bit for bit equal to robosuite's own, where that can be,
-            and through robosuite's own elsewhere: OSC_POSE, OSC_POSITION, JOINT_POSITION and JOINT_TORQUE of an arm
-            with robosuite's usual settings are compiled. "fast" solves by Cholesky: a single step differs by 1e-15 or
-            so, but contact amplifies that. "robosuite" is always robosuite's own. `stepper_name` says which, and why.
+            and through robosuite's own elsewhere; "robosuite" always does. The attribute `stepper` says which.
         pictures: "reference" as robosuite draws them, or "fast" without reflections, shadows and multi-sampling.
         task_options: further keywords of the task's constructor, such as {"use_latch": False} for Door.
 
@@ -152,7 +150,7 @@ class RobosuiteEnv(gym.Env):
         self._world.begin(state)
         if self._compiled != self._world.compiled:
             self._compiled = self._world.compiled
-            self._features, self._reward = RobosuiteFeatures(self._env), Reward(self._env)
+            self._features = RobosuiteFeatures(self._env)
             self._pictures.forget()
         self._features.select()
         self._stepper.begin()
@@ -166,8 +164,9 @@ class RobosuiteEnv(gym.Env):
         env.timestep += 1
         self._stepper.play(action)
         env.cur_time += env.control_timestep
-        reward, success = self._reward.read(action)
-        reward = min(max(float(reward), 0.0), 1.0)
+        reward, _, _ = env._post_action(action)
+        success = bool(env._check_success())
+        reward = float(np.clip(reward, 0.0, 1.0))
         return self._features.read(), reward, success and self.terminate_on_success, False, {"is_success": success}
 
     @property

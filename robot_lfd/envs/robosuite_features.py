@@ -22,7 +22,8 @@ class RobosuiteFeatures:
     Positions and velocities are those of the last physics substep's beginning, 2 ms before the step ends, as
     robosuite's own observables sample them; joints are those of the end. One rule says what a policy sees
     (`policy_keys`): relations (object minus gripper, target minus object, the object's orientation seen from the
-    gripper), heights above the table, velocities, the gripper; never a place in the world. The gripper's own
+    gripper, and from the target where it must be turned to fit), heights above the table, velocities, the gripper;
+    never a place in the world. The gripper's own
     orientation belongs to it except where all there is are cubes: people hardly turn the hand then, and a feature that
     hardly moves in ten demos only teaches noise (LOG.md, Lift without eef_rot).
     """
@@ -63,7 +64,7 @@ class RobosuiteFeatures:
         hand, rotation = data.site_xpos[self._hand], data.site_xmat[self._hand].reshape(3, 3)
         obs = {
             "eef_pos": hand,
-            "eef_rot": rotation[:, :2].T.reshape(6),
+            "eef_rot": _six(rotation),
             "eef_vel": self._velocity(_SITE, self._hand),
             "eef_height": hand[2:] - self._table,
             "joint_pos": data.qpos[self._joint_pos],
@@ -90,6 +91,9 @@ class RobosuiteFeatures:
             target = thing.target()
             obs[f"{_target_key(key)}_pos"] = target
             obs[f"{_target_key(key)}_rel"] = target - (thing.tip() if thing.tip else centre)
+        if thing.target_turn and thing.body is not None:
+            own = self._data.xmat[thing.body].reshape(3, 3)
+            obs[f"{_target_key(key)}_rot_rel"] = _six(thing.target_turn().reshape(3, 3).T @ own)
         return obs
 
     def _task(self) -> dict[str, Any]:
@@ -163,13 +167,19 @@ def _thing_policy_keys(thing: Thing) -> list[str]:
     keys = [f"{key}_rel", f"{key}_height"] + ([f"{key}_place_rel"] if thing.place else [])
     if thing.body is not None:
         keys.append(f"{key}_yaw" if thing.quarter_turns else f"{key}_rot_rel")
-    return keys + ([f"{_target_key(key)}_rel"] if thing.target else [])
+    keys += [f"{_target_key(key)}_rel"] if thing.target else []
+    return keys + ([f"{_target_key(key)}_rot_rel"] if thing.target_turn else [])
 
 
 def _orientation(thing: Thing, own: np.ndarray, hand: np.ndarray) -> dict[str, np.ndarray]:
     """Returns the orientation seen from the gripper: two columns of the rotation, or a cube's yaw as cos, sin of 4x."""
     if not thing.quarter_turns:
-        return {f"{thing.key}_rot_rel": (hand.T @ own)[:, :2].T.reshape(6)}
+        return {f"{thing.key}_rot_rel": _six(hand.T @ own)}
     level = int(np.argmin(np.abs(own[2])))  # the cube may have tumbled: any edge that lies level will do
     turn = 4.0 * (np.arctan2(own[1, level], own[0, level]) - np.arctan2(hand[1, 0], hand[0, 0]))
     return {f"{thing.key}_yaw": np.array([np.cos(turn), np.sin(turn)])}
+
+
+def _six(rotation: np.ndarray) -> np.ndarray:
+    """Returns the first two columns of a rotation (3, 3), one after the other, (6,)."""
+    return rotation[:, :2].T.reshape(6)

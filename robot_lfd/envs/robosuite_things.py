@@ -19,7 +19,8 @@ class Thing:
         key: the prefix of its observations: "object" for the main one.
         body: its body in the model; None where there is no single one (dirt on a table).
         centre: its position. place: where to take hold of it, where that is another point.
-        target: where `tip` (the centre, where there is no other) should go.
+        target: where `tip` (the centre, where there is no other) should go. target_turn: how what waits there stands,
+            its rotation as nine numbers, where the thing must be turned to fit.
         quarter_turns: it looks the same after a quarter turn about any axis (a cube).
     """
 
@@ -29,6 +30,7 @@ class Thing:
     place: Point | None = None
     tip: Point | None = None
     target: Point | None = None
+    target_turn: Point | None = None
     quarter_turns: bool = False
 
 
@@ -65,6 +67,16 @@ def _site(env: Any, name: str) -> Point:
     return lambda: data.site_xpos[number]
 
 
+def _turn(env: Any, site: str | None = None, body: str | None = None) -> Point:
+    """Returns the rotation of a site or body in the world, (9,)."""
+    model, data = env.sim.model, env.sim.data._data
+    if site is not None:
+        number = model.site_name2id(site)
+        return lambda: data.site_xmat[number]
+    number = model.body_name2id(body)
+    return lambda: data.xmat[number]
+
+
 def _lift(env: Any) -> list[Thing]:
     return [Thing("object", *_body(env, env.cube.root_body), quarter_turns=True)]
 
@@ -78,7 +90,8 @@ def _nut_assembly(env: Any) -> list[Thing]:
     def nut(i: int, key: str) -> Thing:
         body, centre = _body(env, env.nuts[i].root_body)
         handle = _site(env, env.nuts[i].important_sites["handle"])
-        return Thing(key, body, centre, place=handle, target=_body(env, f"peg{i + 1}")[1])
+        peg = f"peg{i + 1}"
+        return Thing(key, body, centre, place=handle, target=_body(env, peg)[1], target_turn=_turn(env, body=peg))
 
     if env.single_object_mode:
         return [nut(env.nut_id, "object")]
@@ -138,10 +151,17 @@ def _wipe(env: Any) -> list[Thing]:
 
 def _tool_hang(env: Any) -> list[Thing]:
     frame, tool = _body(env, env.frame.root_body), _body(env, env.tool.root_body)
+    stand, hook = "stand_mount_site", "frame_hang_site"
     return [
-        Thing("object", *frame, tip=_site(env, "frame_tip_site"), target=_site(env, "stand_mount_site")),
-        Thing("tool", *tool, tip=_site(env, "tool_hole1_center"), target=_site(env, "frame_hang_site")),
-    ]
+        Thing(
+            "object", *frame, tip=_site(env, "frame_tip_site"), target=_site(env, stand),
+            target_turn=_turn(env, site=stand),
+        ),
+        Thing(
+            "tool", *tool, tip=_site(env, "tool_hole1_center"), target=_site(env, hook),
+            target_turn=_turn(env, site=hook),
+        ),
+    ]  # fmt: skip
 
 
 _FAMILIES = {

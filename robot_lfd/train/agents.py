@@ -58,14 +58,19 @@ def cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     named = " and ".join(k for k, v in asked.items() if v)
     if config.chunk < 1 or config.memory_steps < 1:
         raise LfdError(f"--chunk {config.chunk} and --memory-steps {config.memory_steps}: expected at least 1 each")
-    if named and config.algo != "bc":
-        raise LfdError(f"{named}: of cloning, --algo is {config.algo}; use --algo bc or leave it out")
+    soft = config.algo in ("iq", "sqil", "dac")
+    if named and config.algo != "bc" and not (soft and named == "--chunk"):
+        raise LfdError(f"{named}: not of --algo {config.algo}; use --algo bc or leave it out")
     if named and discrete:
         raise LfdError(f"{named}: for continuous actions, this environment has discrete ones; leave it out")
     if asked["--memory"] and asked["--chunk"]:
         raise LfdError("--memory and --chunk are two answers to one question; leave one out")
     if asked["--memory"] and len(set(config.hidden)) > 1:
         raise LfdError(f"--memory needs layers of one width, --hidden is {' '.join(map(str, config.hidden))}")
+    if soft and (config.chunk_execute is not None or config.chunk_blend):
+        raise LfdError(f"--chunk-execute and --chunk-blend: of --algo bc; {config.algo} does all that it decided on")
+    if soft:
+        return {"window": config.chunk}
     if asked["--chunk"]:
         half = (config.chunk + 1) // 2
         execute = half if config.chunk_execute is None else config.chunk_execute
@@ -126,13 +131,13 @@ def _behaviour_cloning(
 
 def iq_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
     """Returns IQ-Learn's loss of the critics with the run's choices."""
-    choices = IqConfig(spec.gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only)
+    choices = IqConfig(spec.decision_gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only)
     return functools.partial(iq_loss, config=choices)
 
 
 def sqil_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
     """Returns SQIL's loss of the critics."""
-    return functools.partial(sqil_loss, gamma=spec.gamma)
+    return functools.partial(sqil_loss, gamma=spec.decision_gamma)
 
 
 def _iq_learn(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
@@ -172,7 +177,7 @@ def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
     """Returns the settings of the soft actor-critic."""
     usual = SoftConfig.bc_weight if config.mode == "online" else OFFLINE_BC_WEIGHT
     return SoftConfig(
-        hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
+        hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
         learn_temperature=config.learn_temperature, bc_weight=_cloning_weight(config, usual),
         bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter, actor_step=config.actor_step,
         action_noise=config.action_noise, layer_norm=not config.no_layer_norm,

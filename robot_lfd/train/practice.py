@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import gymnasium as gym
 import numpy as np
@@ -18,29 +18,44 @@ SEEDS_A_RUN = 100_000
 
 
 class _Explorer:
-    """The agent as a Policy that explores; first plays the actions of an interrupted episode again."""
+    """The agent as a Policy that explores; first plays the actions of an interrupted episode again.
 
-    def __init__(self, agent: Agent, keys: Sequence[str], again: Sequence[np.ndarray]) -> None:
-        self.agent, self.keys, self.again = agent, keys, deque(again)
+    Attributes:
+        planned: actions that were decided on and are still to come.
+    """
+
+    def __init__(
+        self, agent: Agent, keys: Sequence[str], chunk: int, again: Sequence[np.ndarray], planned: Sequence[np.ndarray]
+    ) -> None:
+        self.agent, self.keys, self.chunk = agent, keys, chunk
+        self.planned = deque([*again, *planned])
 
     def reset(self) -> None:
         pass
 
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        if self.again:
-            return self.again.popleft()
-        rows = torch.from_numpy(features(obs, self.keys))[None]
-        return self.agent.act(rows, explore=True)[0].numpy()
+        if not self.planned:
+            rows = torch.from_numpy(features(obs, self.keys))[None]
+            decided = self.agent.act(rows, explore=True)[0].numpy()
+            self.planned.extend(np.split(decided, self.chunk) if self.chunk > 1 else [decided])
+        return self.planned.popleft()
 
 
 class Practice:
     """Runs episode after episode with seeds of its own and adds each step to `replay`.
 
     An interrupted run continues exactly: the episode in progress is re-simulated from its seed and actions.
+
+    Args:
+        chunk: how many actions the agent decides on at once. The rows of `replay` then span so many control steps, one
+            beginning at each of them; see `windows.decisions`.
     """
 
-    def __init__(self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool) -> None:
+    def __init__(
+        self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool, chunk: int = 1
+    ) -> None:
         self.env, self.agent, self.keys, self.replay, self.blind = env, agent, keys, replay, blind
+        self._chunk, self._recent = chunk, deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk)
         self.episode = 0
         self.results: deque[tuple[bool, float, int]] = deque(maxlen=20)  # success, return, length
         self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
@@ -54,17 +69,30 @@ class Practice:
             self._steps = self._begin([])
         step = next(self._steps)
         ended = step.terminated and not self.blind
-        rows = features(step.obs, self.keys), step.action, step.reward, features(step.next_obs, self.keys), ended
-        self.replay.add(*rows)
+        self._recent.append((features(step.obs, self.keys), step.action))
+        self._store(step.reward, features(step.next_obs, self.keys), ended)
         self._actions.append(step.action)
         self._return += step.reward
         if step.terminated or step.truncated:
+            self._recent.clear()
             self.results.append((bool(step.info.get("is_success", False)), self._return, len(self._actions)))
             self.episode += 1
             self._steps, self._actions, self._return = None, [], 0.0
 
-    def _begin(self, again: Sequence[np.ndarray]) -> Iterator[Transition]:
-        return rollout(self.env, _Explorer(self.agent, self.keys, again), seed=self._first_seed + self.episode)
+    def _store(self, reward: float, next_obs: np.ndarray, ended: bool) -> None:
+        """Adds the rows that are complete now: where the task ended, also those that it cut short."""
+        recent = list(self._recent)
+        if len(recent) < self._chunk and not ended:
+            return
+        for begin in range(len(recent) if ended else 1):
+            actions = [action for _, action in recent[begin:]]
+            actions += [actions[-1]] * (self._chunk - len(actions))
+            action = np.concatenate(actions) if self._chunk > 1 else actions[0]
+            self.replay.add(recent[begin][0], action, reward, next_obs, ended)
+
+    def _begin(self, again: Sequence[np.ndarray], planned: Sequence[np.ndarray] = ()) -> Iterator[Transition]:
+        self._explorer = _Explorer(self.agent, self.keys, self._chunk, again, planned)
+        return rollout(self.env, self._explorer, seed=self._first_seed + self.episode)
 
     def scalars(self) -> dict[str, float]:
         """Returns success, return and length over the last 20 episodes; nothing before the first has ended."""
@@ -79,9 +107,13 @@ class Practice:
         state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in STEP_COLUMNS}
         state["count"] = torch.tensor(self.replay.count)
         state["episode"] = torch.tensor(self.episode)
-        state["actions"] = torch.from_numpy(np.array(self._actions, self.replay.arrays.action.dtype))
+        state["actions"] = self._kept(self._actions)
+        state["planned"] = self._kept(self._explorer.planned if self._steps else ())
         state["results"] = torch.tensor(list(self.results), dtype=torch.float64).reshape(-1, 3)
         return state
+
+    def _kept(self, actions: Iterable[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.array(list(actions), self.replay.arrays.action.dtype))
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from what `state_dict` returned, in the middle of an episode if it was so."""
@@ -91,7 +123,9 @@ class Practice:
         self.results.extend((bool(s), float(r), int(n)) for s, r, n in state["results"].tolist())
         again = list(state["actions"].numpy())
         if again:
-            self._steps = self._begin(again)
+            self._steps = self._begin(again, list(state["planned"].numpy()))
             for action in again:
-                self._return += next(self._steps).reward
+                step = next(self._steps)
+                self._recent.append((features(step.obs, self.keys), action))
+                self._return += step.reward
                 self._actions.append(action)

@@ -27,7 +27,7 @@ from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import mode_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Replay, draw, statistics_of
-from robot_lfd.train.windows import WindowSampler
+from robot_lfd.train.windows import WindowSampler, decisions
 
 REPLAY_ROWS = 200_000
 
@@ -64,7 +64,7 @@ class _Session(Session):
         self, config: TrainConfig, spec: PolicySpec, expert: Expert, practice_limit: int | None, resumed: Path | None
     ) -> None:
         super().__init__()
-        rows = expert.rows
+        rows = decisions(expert.rows, spec.decided)
         self.config, self.spec, self.rows = config, spec, rows
         self.agent = make_agent(config, spec, rows)
         self.windows = None if spec.actor == "gaussian" else WindowSampler(rows, spec.window)
@@ -74,7 +74,9 @@ class _Session(Session):
             blind = {"terminate_on_success": False} if config.success_blind else {}
             env = self.make_env(max_episode_steps=practice_limit, **blind)
             replay = Replay(REPLAY_ROWS, rows)
-            self.practice = Practice(env, self.agent, spec.features, replay, config.seed, config.success_blind)
+            self.practice = Practice(
+                env, self.agent, spec.features, replay, config.seed, config.success_blind, spec.decided
+            )
         if resumed:
             self.continue_from(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)

@@ -38,6 +38,7 @@ def run(tmp_path_factory):
 
 KINDS = {
     "iq": {"algo": "iq"},
+    "several at once": {"algo": "iq", "window": 3},
     "least squares": {"actor": "plain"},
     "mixture": {"actor": "plain", "head": "gmm"},
     "discrete": {"algo": "iq", "discrete": True, "action_size": 3},
@@ -45,7 +46,7 @@ KINDS = {
     "chunk": {"actor": "chunk", "window": 4, "execute": 2},
     "pixels": {"actor": "pixels", "encoder": "small", "features": ("eef_pos", "images/front"), "sizes": (3, 3 * 64**2)},
 }
-EXPORTED = ("iq", "least squares", "mixture", "discrete")
+EXPORTED = ("iq", "several at once", "least squares", "mixture", "discrete")
 
 
 def checkpoint(folder, kind):
@@ -58,17 +59,17 @@ def checkpoint(folder, kind):
     spec = PolicySpec(**{**usual, **KINDS[kind]})
     felt = sum(n for k, n in zip(spec.features, spec.sizes, strict=True) if not k.startswith("images/"))
     mean, std = torch.linspace(-0.5, 0.5, felt), torch.linspace(0.5, 2.0, felt)
-    normaliser, shape = Normaliser(mean, std, floor=0.0), (spec.action_size, spec.hidden)
+    normaliser, shape = Normaliser(mean, std, floor=0.0), (spec.decided_size, spec.hidden)
     if spec.discrete:
         model = under_name("critic", DiscreteCriticEnsemble(normaliser, *shape, spec.critics, seed=1))
     elif spec.actor == "gaussian":
-        actor = TanhGaussianActor(normaliser, torch.ones(spec.action_size), spec.hidden, seed=1)
+        actor = TanhGaussianActor(normaliser, torch.ones(spec.decided_size), spec.hidden, seed=1)
         model = under_name("actor", actor) | under_name("critic", CriticEnsemble(normaliser, *shape, 2, seed=1))
     elif spec.actor == "pixels":
         model = under_name("actor", PixelActor(Sight(1, 64, 1, "small"), normaliser, *shape, seed=1))
     else:
         model = under_name("actor", cloned_actor(spec, normaliser, seed=1))
-    stats = {"mean": mean.tolist(), "std": std.tolist(), "action_std": [1.0] * spec.action_size}
+    stats = {"mean": mean.tolist(), "std": std.tolist(), "action_std": [1.0] * spec.decided_size}
     return save_checkpoint(folder, spec, stats, model, {}, {})
 
 
@@ -96,9 +97,9 @@ def test_every_kind_of_policy_is_exported_equal_or_refused_in_a_plain_line(kind,
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_policy_without_a_critic_refuses_to_judge_in_one_plain_line(kind, tmp_path):
     policy = robot_lfd.load_policy(checkpoint(tmp_path / "run", kind))
-    if kind in ("iq", "discrete"):
+    if kind in ("iq", "several at once", "discrete"):
         obs = {"target_rel": np.zeros((2, 3)), "eef_pos": np.zeros((2, 3))}
-        action = np.zeros((2, 4)) if kind == "iq" else np.zeros(2)
+        action = np.zeros(2) if kind == "discrete" else np.zeros((2, 4))
         assert policy.q(obs, action).shape == policy.value(obs).shape == (2,)
         return
     for ask in (

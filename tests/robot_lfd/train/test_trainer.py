@@ -25,9 +25,20 @@ def train(demos: Path, out: Path, *more: str) -> int:
     return call(["train", "--demos", str(demos), "--out", str(out), *FAST, *more])
 
 
-@pytest.mark.parametrize("algo,mode", [("iq", "online"), ("iq", "offline"), ("sqil", "online"), ("bc", "offline")])
-def test_two_halves_with_a_resume_between_equal_one_whole_run(demos: Path, tmp_path: Path, algo: str, mode: str):
-    kind = ("--algo", algo, "--mode", mode, "--checkpoint-every", "230")
+@pytest.mark.parametrize(
+    "algo,mode,more",
+    [
+        ("iq", "online", ()),
+        ("iq", "online", ("--chunk", "3")),
+        ("iq", "offline", ()),
+        ("sqil", "online", ("--chunk", "3")),
+        ("bc", "offline", ()),
+    ],
+)
+def test_two_halves_with_a_resume_between_equal_one_whole_run(
+    demos: Path, tmp_path: Path, algo: str, mode: str, more: tuple[str, ...]
+):
+    kind = ("--algo", algo, "--mode", mode, "--checkpoint-every", "230", *more)
     assert train(demos, tmp_path / "whole", *kind, "--steps", "330") == 0
     assert train(demos, tmp_path / "halves", *kind, "--steps", "230") == 0  # stops in the middle of an episode
     assert train(demos, tmp_path / "halves", *kind, "--steps", "330", "--resume") == 0
@@ -77,6 +88,29 @@ def test_the_recovered_reward_is_q_minus_the_discounted_value_that_follows(demos
     expected = policy.q(now, demo.action) - policy.spec.gamma * policy.value(after)
     np.testing.assert_allclose(reward[:-1], expected[:-1], rtol=1e-5)
     assert reward[-1] == pytest.approx(policy.q(now, demo.action)[-1] - policy.spec.gamma * policy.spec.absorbing_value)
+
+
+def test_a_policy_that_decides_on_several_actions_does_them_all_and_judges_them_together(demos: Path, tmp_path: Path):
+    assert train(demos, tmp_path / "run", "--steps", "210", "--chunk", "3") == 0
+    policy = robot_lfd.load_policy(tmp_path / "run")
+    store = DemoStore.open(demos)
+    demo = store[store.ids()[0]]
+    first = {k: v[0] for k, v in demo.obs.items()}
+    policy.reset()
+    said = [policy.act({k: v[t] for k, v in demo.obs.items()}) for t in range(4)]
+    policy.reset()
+    assert all(np.array_equal(policy.act(first), a) for a in said[:3]), "it does not look again before it is done"
+    assert not np.array_equal(policy.act(first), said[3])
+    now, after = ({k: v[a:b] for k, v in demo.obs.items()} for a, b in ((0, -1), (1, None)))
+    ended = np.arange(len(demo)) == len(demo) - 1
+    other = np.array(demo.action)
+    other[2] += 0.5
+    changed = policy.q(now, other) != policy.q(now, demo.action)
+    assert changed.tolist() == [t <= 2 for t in range(len(demo))], "Q of a step is about it and the two that follow"
+    reward = policy.recovered_reward(now, demo.action, after, ended)
+    q, spec = policy.q(now, demo.action), policy.spec
+    np.testing.assert_allclose(reward[:-3], (q - spec.gamma**3 * np.roll(policy.value(after), -2))[:-3], rtol=1e-4)
+    np.testing.assert_allclose(reward[-3:], q[-3:] - spec.gamma**3 * spec.absorbing_value, rtol=1e-4)
 
 
 def test_more_demos_than_successes_are_never_trained_on_unless_told(demos: Path, tmp_path: Path, capfd):

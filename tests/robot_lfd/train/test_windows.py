@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from robot_lfd.errors import LfdError
 from robot_lfd.train.rows import Rows, stretches, taken
-from robot_lfd.train.windows import WindowSampler
+from robot_lfd.train.windows import WindowSampler, decisions
 
 
 def rows_of(lengths: list[int]) -> Rows:
@@ -42,3 +46,18 @@ def test_rows_that_count_several_times_begin_more_windows_but_stand_in_each_once
     first = drawn.action[:, 0, 0].numpy()
     assert 0.65 < (first == 1).mean() < 0.75
     assert np.unique(drawn.action[first == 1][:, 1, 0].numpy()).tolist() == [2]
+
+
+def test_a_decision_spans_what_followed_a_step_and_repeats_the_last_action_where_the_task_ended():
+    rows = rows_of([5, 3])
+    ended = rows.terminated.copy()
+    ended[4] = True  # the first demo solved its task, the second was cut off
+    found = decisions(replace(rows, terminated=ended), 3)
+    assert found.action.tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 4], [4, 4, 4], [6, 7, 8]]
+    assert found.obs[:, 0].tolist() == [0, 1, 2, 3, 4, 6] and found.next_obs[:, 0].tolist() == [3, 4, 5, 5, 5, 9]
+    assert found.terminated.tolist() == [False, False, True, True, True, False]
+
+
+def test_decisions_longer_than_every_demo_are_refused_plainly():
+    with pytest.raises(LfdError, match="no demo has 7 steps in a row"):
+        decisions(rows_of([5, 3]), 7)
