@@ -65,7 +65,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=25_000)
     parser.add_argument("--episodes", type=int, default=50)
-    parser.add_argument("--options", type=json.loads, default={}, help="JSON of further lfd train settings, of all rows")
+    parser.add_argument(
+        "--options", type=json.loads, default={}, help="JSON of further lfd train settings, of all rows"
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -74,8 +76,8 @@ def main() -> None:
 
     def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return {
-            "benchmark": "imitation", "demos": [p.name for p in args.demos], "steps": args.steps, "options": args.options,
-            "machine": measuring, "versions": software_versions(), "rows": rows,
+            "benchmark": "imitation", "demos": [p.name for p in args.demos], "steps": args.steps,
+            "options": args.options, "machine": measuring, "versions": software_versions(), "rows": rows,
         }  # fmt: skip
 
     rows = [functools.partial(measure, row, seed, args) for seed in args.seeds for row in args.rows]
