@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -33,12 +33,39 @@ class Agent(Protocol):
         ...
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+class Optimiser(Protocol):
+    """torch's optimisers, and `policies.flat.Adam`."""
+
+    def zero_grad(self) -> Any:
+        """Forgets the gradients."""
+        ...
+
+    def step(self) -> Any:
+        """Moves the parameters against their gradients."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state of each parameter by its number, under "state"."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Continues from what `state_dict` returned."""
+        ...
+
+
+def descend(optimiser: Optimiser, loss: torch.Tensor) -> None:
+    """Does one step down the slope of `loss`."""
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+
+def optimiser_tensors(optimiser: Optimiser) -> dict[str, torch.Tensor]:
     """Returns the optimiser's moments as flat tensors, named <parameter number>.<name>."""
     return {f"{i}.{k}": v for i, row in optimiser.state_dict()["state"].items() for k, v in row.items()}
 
 
-def load_optimiser_tensors(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+def load_optimiser_tensors(optimiser: Optimiser, tensors: dict[str, torch.Tensor]) -> None:
     """Puts back what `optimiser_tensors` returned."""
     rows: dict[int, dict[str, torch.Tensor]] = {}
     for name, tensor in tensors.items():

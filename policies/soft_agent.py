@@ -10,11 +10,13 @@ from typing import Literal
 import torch
 
 from policies.absorbing import points_between, value_after
-from policies.agent import load_optimiser_tensors, optimiser_tensors, under
+from policies.agent import descend, load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch, Judged
 from policies.behaviour_cloning import bc_loss
+from policies.flat import Adam, Flat
+from policies.fused import make_stack, tanh_gaussian
 from policies.iq_learn import gradient_penalty
-from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor, move_towards
+from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor
 
 Terms = dict[str, torch.Tensor]
 CriticLoss = Callable[[Judged], tuple[torch.Tensor, Terms]]
@@ -113,10 +115,16 @@ class SoftAgent:
         )
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_temperature = torch.tensor(config.temperature).log().requires_grad_(config.learn_temperature)
-        self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, fused=True)
-        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=config.learning_rate, fused=True)
+        self._lay_out()
         self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
         self.generator = torch.Generator().manual_seed(seed + 2)
+
+    def _lay_out(self) -> None:
+        """Puts each network's parameters in one vector, and gives those that learn their optimiser."""
+        self._look, self._judge, self._judge_after = map(make_stack, (self.actor, self.critic, self.target_critic))
+        self._flat_ema_actor = Flat(self.ema_actor)
+        self.actor_optimiser = Adam(self._look.flat, self.config.learning_rate)
+        self.critic_optimiser = Adam(self._judge.flat, self.config.learning_rate)
 
     @property
     def temperature(self) -> torch.Tensor:
@@ -133,43 +141,59 @@ class SoftAgent:
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one critic step and one actor step (IQ-Learn, Algorithm 1)."""
-        terms = self.critic_step(batch)
-        terms |= self.actor_step(batch)
+        head = self._head(batch.obs)  # once for both steps: the critics' step leaves the actor as it is
+        terms = self.critic_step(batch, head)
+        terms |= self.actor_step(batch, head)
         self.follow()
         return {k: float(v.detach()) for k, v in terms.items()}
 
     def follow(self) -> None:
         """Ends an update: target critics and averaged actor move towards what they follow."""
-        move_towards(self.target_critic, self.critic, self.config.target_share)
-        move_towards(self.ema_actor, self.actor, self.config.ema_share)
+        self._judge_after.flat.move_towards(self._judge.flat, self.config.target_share)
+        self._flat_ema_actor.move_towards(self._look.flat, self.config.ema_share)
         self.updates += 1
 
     def clone_step(self, batch: Batch) -> dict[str, float]:
         """Does one step of behaviour cloning: the start that IQ-Learn improves on."""
-        loss = bc_loss(self.actor.best(batch.obs), batch.action)
-        _descend(self.actor_optimiser, loss)
-        self.ema_actor.load_state_dict(self.actor.state_dict())
+        loss = bc_loss(torch.tanh(self._head(batch.obs)[:, : self.action_size]), batch.action)
+        descend(self.actor_optimiser, loss)
+        self._flat_ema_actor.move_towards(self._look.flat, 1.0)
         return {"bc_loss": float(loss.detach())}
 
     def move_to(self, device: torch.device) -> None:
-        """Puts networks and temperature on a device; noise is drawn on the CPU, so that it is the same everywhere."""
+        """Puts networks and temperature on a device, before the first step.
+
+        Noise is drawn on the CPU, so that it is the same everywhere.
+        """
         for part in _NETWORKS:
             getattr(self, part).to(device)
         self.log_temperature.data = self.log_temperature.data.to(device)
+        self._lay_out()
 
-    def critic_step(self, batch: Batch) -> Terms:
-        """Does one step of the critics; where `obs` and `next_obs` want a gradient, they have it afterwards."""
+    def _head(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns the actor's output, (B, 2 A)."""
+        return self._look(self.actor.normaliser(obs))[0]
+
+    def critic_step(self, batch: Batch, head: torch.Tensor | None = None) -> Terms:
+        """Does one step of the critics; where `obs` and `next_obs` want a gradient, they have it afterwards.
+
+        Args:
+            head: the actor's output at `obs`, where it is known.
+        """
         rows, first = len(batch.obs), len(batch.first_obs)
-        visited = torch.cat([batch.obs, batch.next_obs, batch.first_obs])
+        later = torch.cat([batch.next_obs, batch.first_obs])
         with torch.no_grad():
-            own, log_prob, _ = self.actor.sample(visited, self._noise(len(visited)))
+            head = torch.cat([self._head(batch.obs) if head is None else head, self._head(later)])
+            own, log_prob = tanh_gaussian(self.actor, head, self._noise(len(head)))
             bonus = -self.temperature * log_prob  # (2 B + F,) the entropy's share of V
-            target_q = self.target_critic(batch.next_obs, own[rows : 2 * rows]).mean(0)
-        everything = torch.cat([batch.obs, visited]), torch.cat([batch.action, own])
-        q = self.critic(*everything)  # (N, 3 B + F), in one forward
-        value, next_value, first_value = (q[:, rows:] + bonus).split([rows, rows, first], 1)
+        normal = self.critic.normaliser(torch.cat([batch.obs, later]))
+        points = torch.cat([torch.cat([normal[:rows], normal]), torch.cat([batch.action, own])], 1)
+        with torch.no_grad():
+            target_q = self._judge_after(points[2 * rows : 3 * rows]).squeeze(-1).mean(0)
+        q, values = self._judge(points).squeeze(-1).split([rows, rows + rows + first], 1)  # in one forward
+        value, next_value, first_value = (values + bonus).split([rows, rows, first], 1)  # each (N, B) or (N, F)
         judged = Judged(
-            q[:, :rows], value, value_after(batch, next_value, self.absorbing_value),
+            q, value, value_after(batch, next_value, self.absorbing_value),
             value_after(batch, target_q + bonus[rows : 2 * rows], self.absorbing_value),
             first_value, batch.is_expert, batch.reward,
         )  # fmt: skip
@@ -177,7 +201,7 @@ class SoftAgent:
         if self.config.w1_penalty:
             terms["w1_penalty"] = self._w1_penalty(batch)
             loss = loss + self.config.w1_penalty * terms["w1_penalty"]
-        _descend(self.critic_optimiser, loss)
+        descend(self.critic_optimiser, loss)
         with torch.no_grad():
             expert = judged.q[:, batch.is_expert]
             terms["q_expert"], terms["q_replay"] = expert.mean(), judged.q[:, ~batch.is_expert].mean()
@@ -192,25 +216,33 @@ class SoftAgent:
         action = action.clone().requires_grad_()
         return gradient_penalty(self.critic.judge(obs, action), (obs, action))
 
-    def actor_step(self, batch: Batch) -> Terms:
-        """Does one step of the actor; where `obs` wants a gradient, it has it afterwards."""
-        c, expert = self.config, batch.is_expert
-        action, log_prob, best = self.actor.sample(batch.obs, self._noise(len(batch.obs)))
-        self.critic.requires_grad_(False)
-        q = self.critic(batch.obs, action)
+    def actor_step(self, batch: Batch, head: torch.Tensor | None = None) -> Terms:
+        """Does one step of the actor; where `obs` wants a gradient, it has it afterwards.
+
+        Args:
+            head: the actor's output at `obs`, with gradient, where it is known.
+        """
+        c, expert, normal = self.config, batch.is_expert, self.critic.normaliser(batch.obs)
+        head = self._head(batch.obs) if head is None else head
+        action, log_prob = tanh_gaussian(self.actor, head, self._noise(len(head)))
+        q = self._rated(normal, action)
         if c.actor_step == "soft":
             step = soft_step_loss(q, log_prob, self.temperature)
         else:
-            advantage = (self.critic(batch.obs, batch.action) - q).mean(0)
+            advantage = (self._rated(normal, batch.action) - q).mean(0)
             step = advantage_step_loss(self.actor.log_prob(batch.obs, batch.action), advantage, ADVANTAGE_SHARPNESS)
         better = None
         if c.q_filter:
-            better = (self.critic(batch.obs[expert], batch.action[expert]).mean(0) > q[:, expert].mean(0)).float()
-        self.critic.requires_grad_(True)
-        clone = clone_loss(best[expert], self._noisy(batch.action[expert]), better)
-        _descend(self.actor_optimiser, step + self._bc_weight() * clone)
+            better = (self._rated(normal[expert], batch.action[expert]).mean(0) > q[:, expert].mean(0)).float()
+        best = torch.tanh(head[expert, : self.action_size])
+        clone = clone_loss(best, self._noisy(batch.action[expert]), better)
+        descend(self.actor_optimiser, step + self._bc_weight() * clone)
         terms = {"actor_soft": step, "actor_bc": clone, "entropy": -log_prob.mean()}
         return {**terms, **self._temperature_step(log_prob)}
+
+    def _rated(self, normal: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """Returns Q (N, B) with a gradient for what is rated, none for the critics."""
+        return self._judge.frozen(torch.cat([normal, action], 1)).squeeze(-1)
 
     def _bc_weight(self) -> float:
         c = self.config
@@ -224,7 +256,7 @@ class SoftAgent:
 
     def _temperature_step(self, log_prob: torch.Tensor) -> Terms:
         if self.config.learn_temperature:
-            _descend(self.temperature_optimiser, temperature_loss(self.log_temperature, log_prob, -self.action_size))
+            descend(self.temperature_optimiser, temperature_loss(self.log_temperature, log_prob, -self.action_size))
         return {"temperature": self.temperature}
 
     def _noise(self, rows: int) -> torch.Tensor:
@@ -258,9 +290,3 @@ class SoftAgent:
 
 _NETWORKS = ("actor", "ema_actor", "critic", "target_critic")
 _OPTIMISERS = ("actor_optimiser", "critic_optimiser", "temperature_optimiser")
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()
