@@ -169,7 +169,7 @@ class PlainStack:
 
 
 def make_stack(module: Ensemble | TanhGaussianActor) -> Stack | PlainStack:
-    """Returns the faster evaluation that there is where the module lies. It gives the module's parameters new places."""
+    """Returns the fastest evaluation on the module's device. It gives the module's parameters new places."""
     return Stack(module) if next(module.parameters()).is_cpu else PlainStack(module)
 
 
