@@ -72,7 +72,7 @@ def load_optimiser_tensors(optimiser: Optimiser, tensors: dict[str, torch.Tensor
         number, key = name.split(".", 1)
         rows.setdefault(int(number), {})[key] = tensor
     optimiser.load_state_dict({"state": rows, "param_groups": optimiser.state_dict()["param_groups"]})
-    for parameter, moments in optimiser.state.items():  # the fused step needs one memory layout for all
+    for parameter, moments in getattr(optimiser, "state", {}).items():  # the fused step needs one memory layout for all
         for name, moment in moments.items():
             if moment.shape == parameter.shape:
                 moments[name] = torch.empty_like(parameter).copy_(moment)

@@ -7,8 +7,7 @@ from typing import Protocol
 import torch
 
 from policies.agent import under
-from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, TanhGaussianActor
-from policies.soft_q import soft_value
+from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, TanhGaussianActor, soft_value
 
 Tensors = dict[str, torch.Tensor]
 

@@ -191,6 +191,11 @@ class DiscreteCriticEnsemble(Ensemble):
         return self(obs).mean(0).argmax(-1)
 
 
+def soft_value(q: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Returns V(s) = temperature log sum_a exp(Q(s, a) / temperature), (..., B) for Q (..., B, K)."""
+    return temperature * torch.logsumexp(q / temperature, -1)
+
+
 @torch.no_grad()
 def move_towards(target: nn.Module, source: nn.Module, share: float) -> None:
     """Moves every parameter of `target` by `share` of the way to `source`."""

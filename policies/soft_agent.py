@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -126,6 +126,15 @@ class SoftAgent:
         self.actor_optimiser = Adam(self._look.flat, self.config.learning_rate)
         self.critic_optimiser = Adam(self._judge.flat, self.config.learning_rate)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> SoftAgent:
+        """Returns an agent of its own: parameters and vectors are laid out anew, since a copied one is no view of the other."""
+        twin = copy.copy(self)
+        own = {k: copy.deepcopy(v, memo) for k, v in vars(self).items() if k not in _LAID_OUT}
+        vars(twin).update(own)
+        twin._lay_out()
+        twin.load_state_dict(self.state_dict())
+        return twin
+
     @property
     def temperature(self) -> torch.Tensor:
         """The entropy's price as it stands, a scalar without gradient."""
@@ -137,7 +146,11 @@ class SoftAgent:
 
         The mean was better than samples once pauses were left out of the demos: it has nothing to freeze on (LOG.md).
         """
-        return self.actor.sample(obs, self._noise(len(obs)))[0] if explore else self.ema_actor.best(obs)
+        if not explore:
+            return self.ema_actor.best(obs)
+        mean, log_std = self._head(obs).chunk(2, -1)
+        std = log_std.clamp(self.actor.log_std_min, self.actor.log_std_max).exp()
+        return torch.tanh(mean + std * self._noise(len(obs)))
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one critic step and one actor step (IQ-Learn, Algorithm 1)."""
@@ -288,5 +301,6 @@ class SoftAgent:
         return {**tensors, "temperature": self.temperature}
 
 
+_LAID_OUT = ("_look", "_judge", "_judge_after", "_flat_ema_actor", "actor_optimiser", "critic_optimiser")
 _NETWORKS = ("actor", "ema_actor", "critic", "target_critic")
 _OPTIMISERS = ("actor_optimiser", "critic_optimiser", "temperature_optimiser")

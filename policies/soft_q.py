@@ -14,16 +14,13 @@ import torch
 import torch.nn.functional as F
 
 from policies.absorbing import value_after
-from policies.agent import load_optimiser_tensors, optimiser_tensors, under
+from policies.agent import descend, load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch, Judged
-from policies.networks import DiscreteCriticEnsemble, Normaliser, move_towards
+from policies.flat import Adam, Flat
+from policies.fused import make_stack
+from policies.networks import DiscreteCriticEnsemble, Normaliser, soft_value
 
 Terms = dict[str, torch.Tensor]
-
-
-def soft_value(q: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Returns V(s) = temperature log sum_a exp(Q(s, a) / temperature), (..., B) for Q (..., B, K)."""
-    return temperature * torch.logsumexp(q / temperature, -1)
 
 
 def soft_policy(q: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -65,7 +62,9 @@ class SoftQAgent:
         )
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.ema_critic = copy.deepcopy(self.critic).requires_grad_(False)
-        self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=config.learning_rate, fused=True)
+        self._judge, self._judge_after = make_stack(self.critic), make_stack(self.target_critic)
+        self._flat_ema_critic = Flat(self.ema_critic)
+        self.optimiser = Adam(self._judge.flat, config.learning_rate)
         self.generator = torch.Generator().manual_seed(seed + 2)
 
     @torch.no_grad()
@@ -79,11 +78,12 @@ class SoftQAgent:
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one critic step, which is the policy's step too."""
         c, rows = self.config, len(batch.obs)
-        table = self.critic(torch.cat([batch.obs, batch.next_obs, batch.first_obs]))  # (N, 2 B + F, K)
+        normal = self.critic.normaliser(torch.cat([batch.obs, batch.next_obs, batch.first_obs]))
+        table = self._judge(normal)  # (N, 2 B + F, K)
         value, next_value, first_value = soft_value(table, c.temperature).split([rows, rows, len(batch.first_obs)], 1)
         q = table[:, torch.arange(rows), batch.action]
         with torch.no_grad():
-            target = soft_value(self.target_critic(batch.next_obs).mean(0), c.temperature)
+            target = soft_value(self._judge_after(normal[rows : 2 * rows]).mean(0), c.temperature)
         judged = Judged(
             q,
             value,
@@ -96,23 +96,19 @@ class SoftQAgent:
         loss, terms = self.critic_loss(judged)
         expert = batch.is_expert
         terms["bc_loss"] = (value - q)[:, expert].mean() / c.temperature  # -log pi(a|s)
-        self.optimiser.zero_grad()
-        (loss + c.bc_weight * terms["bc_loss"]).backward()
-        self.optimiser.step()
-        move_towards(self.target_critic, self.critic, c.target_share)
-        move_towards(self.ema_critic, self.critic, c.ema_share)
+        descend(self.optimiser, loss + c.bc_weight * terms["bc_loss"])
+        self._judge_after.flat.move_towards(self._judge.flat, c.target_share)
+        self._flat_ema_critic.move_towards(self._judge.flat, c.ema_share)
         terms |= {"critic_loss": loss, "q_expert": q[:, expert].mean(), "q_replay": q[:, ~expert].mean()}
         return {k: float(v.detach()) for k, v in terms.items()}
 
     def clone_step(self, batch: Batch) -> dict[str, float]:
         """Does one step of behaviour cloning: the start that IQ-Learn improves on."""
-        table = self.critic(batch.obs) / self.config.temperature
+        table = self._judge(self.critic.normaliser(batch.obs)) / self.config.temperature
         loss = F.cross_entropy(table.flatten(0, 1), batch.action.repeat(len(table)))
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
-        for average in (self.target_critic, self.ema_critic):
-            average.load_state_dict(self.critic.state_dict())
+        descend(self.optimiser, loss)
+        for average in (self._judge_after.flat, self._flat_ema_critic):
+            average.move_towards(self._judge.flat, 1.0)
         return {"bc_loss": float(loss.detach())}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
