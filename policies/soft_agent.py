@@ -127,7 +127,7 @@ class SoftAgent:
         self.critic_optimiser = Adam(self._judge.flat, self.config.learning_rate)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SoftAgent:
-        """Returns an agent of its own: parameters and vectors are laid out anew, since a copied one is no view of the other."""
+        """Returns an agent of its own. A copied parameter is no view of a copied vector: they are laid out anew."""
         twin = copy.copy(self)
         own = {k: copy.deepcopy(v, memo) for k, v in vars(self).items() if k not in _LAID_OUT}
         vars(twin).update(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import numpy as np
@@ -241,6 +242,15 @@ def test_training_continues_bit_for_bit_from_a_saved_state(critics: int):
     for number in range(3, 6):
         assert first.update(make_batch(number)) == second.update(make_batch(number))
     assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
+
+
+def test_a_copy_learns_alike_and_leaves_the_agent_it_is_of_alone():
+    agent = make_agent()
+    agent.update(make_batch())
+    before, twin = {k: v.clone() for k, v in agent.state_dict().items()}, copy.deepcopy(agent)
+    found = twin.update(make_batch(1))
+    assert all(torch.equal(v, before[k]) for k, v in agent.state_dict().items())
+    assert found == agent.update(make_batch(1))
 
 
 def test_a_two_armed_bandit_is_learned_from_demos_alone():
