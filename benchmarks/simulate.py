@@ -1,10 +1,14 @@
-"""Simulation speed: ours beside plain robosuite, in turn, in one run. Prints one line of JSON.
+"""Simulation speed: ours beside plain robosuite, in turn, in one run. Prints a line of JSON a case, and one in all.
 
-python benchmarks/simulate.py --cases Lift:Panda Door:Panda Lift:UR5e --rounds 7
+python benchmarks/simulate.py --part tasks      # Lift, Stack, PickPlaceCan, NutAssemblySquare with a Panda
+python benchmarks/simulate.py --part others     # Door; Lift with Sawyer and UR5e; two threads and two processes
+python benchmarks/simulate.py --part fast       # control_path="fast": Lift, Door
 
-Each round steps and resets both once; ratios are of the medians. A step returns observations and reward on both
-sides. Before any timing the two are compared: states and rewards over random steps of three seeds must not differ.
-Wall time is what a user feels; CPU time of the process is what other work on the machine does not disturb.
+Each writes benchmarks/results/simulate_<part>.json and takes two to four minutes where nothing else runs. Each round
+steps and resets both once; ratios are of the medians. A step returns observations and reward on both sides. Before any
+timing the two are compared: states and rewards over random steps of three seeds must not differ. "floor" is MuJoCo
+alone: the torques of the same steps played through mj_step1 and mj_step2, nothing computed beside. Wall time is what a
+user feels; CPU time of the process is what other work on the machine does not disturb.
 """
 
 from __future__ import annotations
@@ -15,17 +19,26 @@ import json
 import os
 import platform
 import subprocess
-import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.robosuite_stepper import PythonStepper
 from robot_lfd.envs.robosuite_world import Draws, robosuite
+from robot_lfd.envs.vector import make_vector_env
 
 SEEDS = (0, 1, 2)
+RESULTS = Path(__file__).parent / "results"
+PARTS = {
+    "tasks": ["Lift:Panda", "Stack:Panda", "PickPlaceCan:Panda", "NutAssemblySquare:Panda"],
+    "others": ["Door:Panda", "Lift:Sawyer", "Lift:UR5e"],
+    "fast": ["Lift:Panda", "Door:Panda"],
+}
 
 
 def plain_env(task: str, robot: str) -> Any:
@@ -67,6 +80,54 @@ def timed(run: Callable[[], None]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
+def torques_of(ours: Any, actions: np.ndarray) -> tuple[mujoco.MjData, list[np.ndarray]]:
+    """Returns the state now, and what the actuators are told in every physics step of these actions."""
+    env = ours.unwrapped._env
+    model, data, told = env.sim.model._model, env.sim.data._data, []
+    before, step2 = mujoco.MjData(model), env.sim.step2
+    mujoco.mj_copyData(before, model, data)
+
+    def noting() -> None:
+        told.append(data.ctrl.copy())
+        step2()
+
+    env.sim.step2 = noting
+    stepper = PythonStepper(env, round(500 / ours.unwrapped.control_hz), "to note torques")
+    for action in actions:
+        stepper.play(action)
+    env.sim.step2 = step2
+    return before, told
+
+
+def physics_alone(ours: Any, before: mujoco.MjData, told: list[np.ndarray]) -> None:
+    """Plays the noted torques through MuJoCo's own two halves of a step."""
+    model, data = ours.unwrapped._env.sim.model._model, ours.unwrapped._env.sim.data._data
+    mujoco.mj_copyData(data, model, before)
+    for torques in told:
+        mujoco.mj_step1(model, data)
+        data.ctrl[:] = torques
+        mujoco.mj_step2(model, data)
+
+
+def one_step_errors(task: str, robot: str, steps: int) -> dict[str, float]:
+    """Returns how far one fast step leads from one exact step, both from the exact path's states."""
+    keywords = {"robots": robot, "max_episode_steps": 10**9}
+    exact, fast = (make_env(f"robosuite/{task}-v0", **keywords, control_path=p) for p in ("exact", "fast"))
+    away = []
+    for seed in SEEDS:
+        exact.reset(seed=seed)
+        fast.reset(seed=seed)
+        for action in np.random.default_rng(seed).uniform(-1, 1, (steps, exact.action_space.shape[0])):
+            sims = [e.unwrapped._env.sim for e in (exact, fast)]
+            mujoco.mj_copyData(sims[1].data._data, sims[1].model._model, sims[0].data._data)
+            exact.step(action.astype(np.float32))
+            fast.step(action.astype(np.float32))
+            away.append(np.abs(exact.unwrapped.sim_state() - fast.unwrapped.sim_state()).max())
+    exact.close()
+    fast.close()
+    return {"median": float(np.median(away)), "p95": float(np.percentile(away, 95)), "worst": float(max(away))}
+
+
 def summary(ours: list[tuple[float, float]], plain: list[tuple[float, float]], count: int) -> dict[str, Any]:
     """Returns milliseconds and ratios of the medians of (wall, CPU) pairs of `count` calls each."""
     mine, theirs = 1e3 * np.array(ours) / count, 1e3 * np.array(plain) / count
@@ -88,71 +149,83 @@ def measure(task: str, robot: str, rounds: int, steps: int, resets: int, control
     result["difference"] = difference(ours, plain, steps)
     actions = np.random.default_rng(9).uniform(-1, 1, (steps, ours.action_space.shape[0])).astype(np.float32)
     exact = actions.astype(np.float64)
-    times: dict[str, list[tuple[float, float]]] = {k: [] for k in ("step", "plain_step", "reset", "plain_reset")}
+    times: dict[str, list[tuple[float, float]]] = {
+        k: [] for k in ("step", "plain_step", "floor", "reset", "plain_reset")
+    }
     for round_number in range(rounds):
         ours.reset(seed=round_number)
         plain.rng.bit_generator.state = np.random.PCG64(round_number).state
         plain.reset()
         times["step"].append(timed(lambda: [ours.step(a) for a in actions]))
         times["plain_step"].append(timed(lambda: [plain.step(a) for a in exact]))
+        ours.reset(seed=round_number)
+        noted = torques_of(ours, exact)
+        times["floor"].append(timed(lambda noted=noted: physics_alone(ours, *noted)))
         times["reset"].append(timed(lambda: [ours.reset() for _ in range(resets)]))
         times["plain_reset"].append(timed(plain.reset))
     result["step"] = summary(times["step"], times["plain_step"], steps)
+    floor = summary(times["floor"], times["plain_step"], steps)
+    result["floor"] = {"ms": floor["ours_ms"], "ratio": floor["ratio"], "cpu_ratio": floor["cpu_ratio"]}
     result["reset"] = summary(times["reset"], [(w * resets, c * resets) for w, c in times["plain_reset"]], resets)
     ours.close()
     plain.close()
     return result
 
 
-def threads_ratio(rounds: int, steps: int, control_path: str) -> dict[str, Any]:
-    """Returns how many more steps two threads make than one, each with an environment of its own."""
-    envs = [make_env("robosuite/Lift-v0", control_path=control_path, max_episode_steps=10**9) for _ in range(2)]
+def workers_ratio(rounds: int, steps: int, workers: str) -> dict[str, Any]:
+    """Returns how many more steps two workers make than one, each with a Lift of its own."""
     actions = np.random.default_rng(0).uniform(-1, 1, (steps, 7)).astype(np.float32)
-
-    def play(env: Any) -> None:
-        env.reset(seed=0)
-        for action in actions:
-            env.step(action)
-
-    one, two = [], []
+    many = [make_vector_env("robosuite/Lift-v0", n, workers=workers, max_episode_steps=10**9) for n in (1, 2)]
+    seconds: list[list[float]] = [[], []]
     for _ in range(rounds):
-        one.append(timed(lambda: play(envs[0]))[0])
-        pair = [threading.Thread(target=play, args=(env,)) for env in envs]
-        two.append(timed(lambda pair=pair: [*(t.start() for t in pair), *(t.join() for t in pair)])[0])
-    return {"two_threads_ratio": round(2 * float(np.median(one) / np.median(two)), 2), "load": os.getloadavg()[0]}
+        for n, envs in enumerate(many):
+            envs.reset(seed=0)
+            rows = [np.repeat(action[None], n + 1, 0) for action in actions]
+            seconds[n].append(timed(lambda envs=envs, rows=rows: [envs.step(row) for row in rows])[0])
+    for envs in many:
+        envs.close()
+    one, two = (float(np.median(s)) for s in seconds)
+    return {
+        "ratio": round(2 * one / two, 2),
+        "one_steps_per_s": round(steps / one),
+        "two_steps_per_s": round(2 * steps / two),
+    }
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    usual = ["Lift:Panda", "Stack:Panda", "PickPlaceCan:Panda", "NutAssemblySquare:Panda", "Door:Panda"]
-    parser.add_argument("--cases", nargs="+", default=[*usual, "Lift:Sawyer", "Lift:UR5e"], metavar="TASK:ROBOT")
+    parser.add_argument("--part", choices=sorted(PARTS), required=True)
+    parser.add_argument("--cases", nargs="+", metavar="TASK:ROBOT", help="instead of the part's own")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--resets", type=int, default=20)
-    parser.add_argument("--control-path", default="exact")
+    parser.add_argument("--out", type=Path, help="instead of benchmarks/results/simulate_<part>.json")
     asked = parser.parse_args()
-    cases = []
-    for case in asked.cases:
-        task, robot = case.split(":")
-        cases.append(measure(task, robot, asked.rounds, asked.steps, asked.resets, asked.control_path))
-        print(json.dumps(cases[-1]), flush=True)
+    path = "fast" if asked.part == "fast" else "exact"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    packages = ("robosuite", "mujoco", "numpy", "numba")
-    print(
-        json.dumps(
-            {
-                "benchmark": "simulate",
-                "commit": commit,
-                "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-                "versions": {p: importlib.metadata.version(p) for p in packages},
-                "rounds": asked.rounds,
-                "steps": asked.steps,
-                **threads_ratio(asked.rounds, asked.steps, asked.control_path),
-                "cases": cases,
-            }
-        )
-    )
+    found: dict[str, Any] = {
+        "benchmark": "simulate",
+        "commit": commit,
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "versions": {p: importlib.metadata.version(p) for p in ("robosuite", "mujoco", "numpy", "numba", "scipy")},
+        "rounds": asked.rounds,
+        "steps": asked.steps,
+        "load": os.getloadavg()[0],
+        "cases": [],
+    }
+    for case in asked.cases or PARTS[asked.part]:
+        task, robot = case.split(":")
+        found["cases"].append(measure(task, robot, asked.rounds, asked.steps, asked.resets, path))
+        if path == "fast":
+            found["cases"][-1]["one_step_error"] = one_step_errors(task, robot, asked.steps)
+        print(json.dumps(found["cases"][-1]), flush=True)
+    if asked.part == "others":
+        for workers in ("threads", "processes"):
+            found[f"two_{workers}"] = workers_ratio(asked.rounds, asked.steps, workers)
+    print(json.dumps(found))
+    out = asked.out or RESULTS / f"simulate_{asked.part}.json"
+    out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

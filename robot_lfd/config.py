@@ -195,6 +195,8 @@ class EvalConfig:
     """Episodes, one seed each."""
     seed: int = 1000
     """Seed of the first episode."""
+    copies: int = 1
+    """Copies of the environment that play at once; the episodes, and so the numbers, are those of one copy."""
     video: Path | None = None
     """Write the first episodes to this .mp4 or .gif file."""
     video_episodes: int = 4

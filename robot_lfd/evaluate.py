@@ -134,6 +134,8 @@ def run(config: EvalConfig) -> dict[str, Any]:
     from robot_lfd import load_policy
     from robot_lfd.envs.registry import make_env
 
+    if config.copies > 1 and config.video:
+        raise LfdError("--video films one copy; leave --copies away")
     policy = load_policy(config.run)
     env = make_env(policy.env_id, **sight_of(policy), **policy.env_kwargs)  # type: ignore[attr-defined]
     began = time.perf_counter()
@@ -185,6 +187,11 @@ def _with_progress(env: gym.Env, policy: Policy, config: EvalConfig) -> EvalResu
             solved += row.success
             progress.update(task, advance=1, description=f"evaluating  {solved} solved")
 
+        if config.copies > 1:
+            from robot_lfd.evaluate_many import evaluate_many
+
+            count = {"episodes": config.episodes, "seed": config.seed, "copies": config.copies}
+            return evaluate_many(config.run, **count, on_episode=show)
         filmed = min(config.video_episodes, config.episodes) if config.video else 0
         return evaluate(
             env, policy, episodes=config.episodes, seed=config.seed, on_episode=show, collect_frames_of=filmed

@@ -12,6 +12,7 @@ from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.registry import ROBOSUITE_TASKS
 from robot_lfd.envs.robosuite_arms import check_known, controller_config, make_robosuite
 from robot_lfd.envs.robosuite_features import RobosuiteFeatures
+from robot_lfd.envs.robosuite_reward import Reward
 from robot_lfd.envs.robosuite_stepper import make_stepper
 from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
@@ -53,7 +54,9 @@ class RobosuiteEnv(gym.Env):
         controller: a part controller's name, its settings, or a whole composite one; None is the robot's default.
         gripper: a robosuite gripper in place of the arm's own.
         control_path: "exact" steps through compiled code, bit for bit equal to robosuite's own, where that can be,
-            and through robosuite's own elsewhere; "robosuite" always does. The attribute `stepper` says which.
+            and through robosuite's own elsewhere: OSC_POSE, OSC_POSITION, JOINT_POSITION and JOINT_TORQUE of an arm
+            with robosuite's usual settings are compiled. "fast" solves by Cholesky: a single step differs by 1e-15 or
+            so, but contact amplifies that. "robosuite" is always robosuite's own. `stepper_name` says which, and why.
         pictures: "reference" as robosuite draws them, or "fast" without reflections, shadows and multi-sampling.
         task_options: further keywords of the task's constructor, such as {"use_latch": False} for Door.
 
@@ -150,7 +153,7 @@ class RobosuiteEnv(gym.Env):
         self._world.begin(state)
         if self._compiled != self._world.compiled:
             self._compiled = self._world.compiled
-            self._features = RobosuiteFeatures(self._env)
+            self._features, self._reward = RobosuiteFeatures(self._env), Reward(self._env)
             self._pictures.forget()
         self._features.select()
         self._stepper.begin()
@@ -164,9 +167,8 @@ class RobosuiteEnv(gym.Env):
         env.timestep += 1
         self._stepper.play(action)
         env.cur_time += env.control_timestep
-        reward, _, _ = env._post_action(action)
-        success = bool(env._check_success())
-        reward = float(np.clip(reward, 0.0, 1.0))
+        reward, success = self._reward.read(action)
+        reward = min(max(float(reward), 0.0), 1.0)
         return self._features.read(), reward, success and self.terminate_on_success, False, {"is_success": success}
 
     @property

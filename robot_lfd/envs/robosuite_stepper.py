@@ -5,22 +5,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import sys
-import threading
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import mujoco
 import numpy as np
+from numba.core.event import Listener, install_listener
 
 from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
 
 PATHS = ("exact", "fast", "robosuite")
 _CLOSE = 1e-6  # rad: on machines that round otherwise, the compiled path may differ so much and still serve as "fast"
-_FUNCTIONS = ("mj_step1", "mj_step2", "mj_jacSite", "mj_fullM")
 _LOG = logging.getLogger("robot_lfd")
 
 
@@ -62,60 +60,94 @@ class PythonStepper:
 
 
 class CompiledStepper:
-    """Operational space control of one fixed arm whose base stands straight, by `robosuite_kernel.osc_step`."""
+    """Operational space or joint control of one fixed arm, by `robosuite_kernel`."""
 
     def __init__(self, env: Any, substeps: int, fast: bool) -> None:
-        from robot_lfd.envs.robosuite_kernel import osc_step
+        from robot_lfd.envs import mujoco_calls, robosuite_kernel, separations
 
         self._fast, self.name = fast, "compiled, fast" if fast else "compiled, exact"
-        self._osc_step, self._env, self._substeps = osc_step, env, substeps
-        library = _library()
-        addresses = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in _FUNCTIONS]
-        self._calls = np.array(addresses, np.intp)
+        self._kernel, self._c, self._separations_of = robosuite_kernel, mujoco_calls, separations
+        self._env, self._substeps = env, substeps
+        self._calls, self._lapack = mujoco_calls.addresses(), mujoco_calls.lapack_addresses()
+        self._model: Any = None
 
     def begin(self) -> None:
         """Takes the controller's view of the arm from its construction, as robosuite's first step uses it."""
-        from robosuite.utils import transform_utils
-
-        self._turn_of = transform_utils
         robot, model, data = self._env.robots[0], self._env.sim.model._model, self._env.sim.data._data
-        arm = robot.arms[0]
-        control, self._grip = robot.part_controllers[arm], robot.part_controllers.get(robot.get_gripper_name(arm))
-        self._control, self._hand = control, robot.gripper[arm]
-        wheel = np.array(robot._ref_actuators_indexes_dict[arm], np.intp)
-        fingers = robot._ref_actuators_indexes_dict.get(robot.get_gripper_name(arm), [])
-        self._fingers = np.array(fingers, np.intp)
-        self._finger_range = model.actuator_ctrlrange[self._fingers]
-        limits = model.actuator_ctrlrange[wheel]
-        self._constant = (int(model._address), int(data._address), self._substeps)
-        self._place = (
-            self._env.sim.model.site_name2id(control.ref_name), np.array(control.qpos_index, np.intp),
-            np.array(control.qvel_index, np.intp), wheel, limits[:, 0].copy(), limits[:, 1].copy(), self._fingers,
+        name = robot.arms[0]
+        control, self._grip = robot.part_controllers[name], robot.part_controllers.get(robot.get_gripper_name(name))
+        self._control, self._hand = control, robot.gripper[name]
+        wheel = self._c.column(robot._ref_actuators_indexes_dict[name])
+        fingers = np.array(robot._ref_actuators_indexes_dict.get(robot.get_gripper_name(name), []), np.intp)
+        self._finger_low, self._finger_high = model.actuator_ctrlrange[fingers].T.copy()
+        if model is not self._model:
+            self._model = model
+            self._separations = self._separations_of.separations_of(model)
+            self._physics = self._physics_of(model, data)
+        self._separations_of.begin(self._separations, model)
+        dofs = self._c.column(control.qvel_index)
+        number = np.full(model.nv, -1, np.intp)
+        number[dofs] = np.arange(len(dofs))
+        hand = control.ref_name is not None
+        self._arm = self._kernel.Arm(
+            int(self._env.sim.model.site_name2id(control.ref_name)) if hand else -1,
+            self._c.column(control.qpos_index), dofs, number, wheel, *model.actuator_ctrlrange[wheel].T.copy(), fingers,
+            control.ref_pos.copy() if hand else np.zeros(3), control.ref_ori_mat.copy() if hand else np.eye(3),
+            np.concatenate([control.ref_pos_vel, control.ref_ori_vel]) if hand else np.zeros(6),
+            control.joint_pos.copy(), control.joint_vel.copy(),
+            control.J_full.copy() if hand else np.zeros((6, len(dofs))), np.ascontiguousarray(control.mass_matrix),
         )  # fmt: skip
-        self._gains = (
+        self._fresh = bool(control.new_update)
+        self._scaled = _Scaling(control)
+        self._step = self._osc_step() if control.name.startswith("OSC") else self._joint_step()
+
+    def _physics_of(self, model: Any, data: Any) -> Any:
+        return self._kernel.Physics(
+            self._calls, int(model._address), int(data._address), self._c.bounding_volumes(model), int(model.nbvh),
+            data.qpos, data.qvel, data.ctrl, data.qfrc_bias, data.qM, self._c.column(model.dof_Madr),
+            self._c.column(model.dof_parentid), data.site_xpos, data.site_xmat, data.geom_xpos, data.geom_xmat,
+        )  # fmt: skip
+
+    def _osc_step(self) -> Callable[[np.ndarray, np.ndarray], None]:
+        from robosuite.utils.transform_utils import axisangle2quat, quat2mat
+
+        control, before = self._control, (self._physics, self._separations, self._arm, self._lapack, self._substeps)
+        gains = (
             np.array(control.origin_pos, np.float64), np.array(control.kp, np.float64),
             np.array(control.kd, np.float64), bool(control.uncoupling), np.array(control.initial_joint, np.float64),
         )  # fmt: skip
-        self._arrays = (
-            data.site_xpos, data.site_xmat, data.qpos, data.qvel, data.qM, data.qfrc_bias, data.ctrl,
-            control.ref_pos.copy(), control.ref_ori_mat.copy(),
-            np.concatenate([control.ref_pos_vel, control.ref_ori_vel]), control.joint_pos.copy(),
-            control.joint_vel.copy(), control.J_full.copy(), np.ascontiguousarray(control.mass_matrix),
-        )  # fmt: skip
-        self._fresh = bool(control.new_update)
+        still = quat2mat(axisangle2quat(np.zeros(3)))
+
+        def step(delta: np.ndarray, grip: np.ndarray) -> None:
+            turn = quat2mat(axisangle2quat(delta[3:6])) if control.use_ori else still
+            self._kernel.osc_step(*before, self._fresh, self._fast, *gains, delta[:3], turn, grip)
+
+        return step
+
+    def _joint_step(self) -> Callable[[np.ndarray, np.ndarray], None]:
+        control, before = self._control, (self._physics, self._separations, self._arm, self._substeps)
+        alone = control.name == "JOINT_TORQUE"
+        zero = np.zeros(len(self._arm.dofs))
+        kp, kd = (zero, zero) if alone else (np.array(control.kp, np.float64), np.array(control.kd, np.float64))
+        settings = (alone, bool(control.use_torque_compensation), kp, kd)
+
+        def step(command: np.ndarray, grip: np.ndarray) -> None:
+            if alone:
+                command = np.clip(command, control.torque_limits[0], control.torque_limits[1])
+            self._kernel.joint_step(*before, self._fresh, *settings, command, grip)
+
+        return step
 
     def play(self, action: np.ndarray) -> None:
         """Plays the control step in one call, without holding Python's lock."""
-        control, count = self._control, self._control.control_dim
-        delta = control.scale_action(action[:count])
-        turn = delta[3:6] if control.use_ori else np.zeros(3)
-        rotation = self._turn_of.quat2mat(self._turn_of.axisangle2quat(turn))
-        command = (delta[:3], rotation)
-        self._osc_step(
-            self._fast, self._calls, *self._constant, self._fresh, *self._place, self._grip_value(action[count:]),
-            *self._gains, *command, *self._arrays,
-        )  # fmt: skip
-        self._fresh = True
+        count = self._control.control_dim
+        try:
+            self._step(self._scaled(action[:count]), self._grip_value(action[count:]))
+        finally:
+            self._fresh = True
+            if self._separations.known[0]:  # it was interrupted
+                self._separations_of.forget(self._separations)
+                self._physics.volumes[0] = self._physics.volume_count
 
     def _grip_value(self, action: np.ndarray) -> np.ndarray:
         """Returns what robosuite's gripper controller tells the fingers in every substep of this control step."""
@@ -124,7 +156,21 @@ class CompiledStepper:
         goal = self._grip.scale_action(self._hand.format_action(action))
         low, high = self._grip.actuator_min, self._grip.actuator_max
         value = 0.5 * (high + low) + 0.5 * (high - low) * goal
-        return np.clip(value, self._finger_range[:, 0], self._finger_range[:, 1])
+        return np.minimum(np.maximum(value, self._finger_low), self._finger_high)
+
+
+class _Scaling:
+    """robosuite's `scale_action` of a controller, with what is constant in it computed once."""
+
+    def __init__(self, control: Any) -> None:
+        self._low, self._high = control.input_min, control.input_max
+        self._scale = abs(control.output_max - control.output_min) / abs(control.input_max - control.input_min)
+        self._out = (control.output_max + control.output_min) / 2.0
+        self._in = (control.input_max + control.input_min) / 2.0
+
+    def __call__(self, action: np.ndarray) -> np.ndarray:
+        """Returns the action in the controller's units."""
+        return (np.minimum(np.maximum(action, self._low), self._high) - self._in) * self._scale + self._out
 
 
 def make_stepper(world: RobosuiteWorld, substeps: int, path: str, start: np.ndarray) -> Stepper:
@@ -155,13 +201,27 @@ def make_stepper(world: RobosuiteWorld, substeps: int, path: str, start: np.ndar
 
 def _difference(world: RobosuiteWorld, compiled: Stepper, own: Stepper, start: np.ndarray) -> np.ndarray:
     """Returns how far apart the two are after two control steps, in each number of qpos and qvel."""
-    notice = threading.Timer(3.0, _say, ["compiling the control path, once; later starts take it from the disk"])
-    notice.daemon = True
-    notice.start()
-    try:
+    with install_listener("numba:compile", _CompileNotice()):
         return np.abs(_tried(world, compiled, start) - _tried(world, own, start))
-    finally:
-        notice.cancel()
+
+
+class _CompileNotice(Listener):
+    """Says once that compilation has begun: it takes half a minute, and later starts take the code from the disk."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def on_start(self, event: Any) -> None:
+        """Called by numba when it begins to compile a function that is not on the disk."""
+        ours = event.data["dispatcher"].py_func.__module__.startswith("robot_lfd.")
+        if ours and not self._said:
+            self._said = True
+            print(
+                "lfd: compiling the control path, once; later starts take it from the disk", file=sys.stderr, flush=True
+            )
+
+    def on_end(self, event: Any) -> None:
+        """Says nothing."""
 
 
 def _tried(world: RobosuiteWorld, stepper: Stepper, start: np.ndarray) -> np.ndarray:
@@ -175,10 +235,6 @@ def _tried(world: RobosuiteWorld, stepper: Stepper, start: np.ndarray) -> np.nda
     return np.concatenate([data.qpos, data.qvel])
 
 
-def _say(line: str) -> None:
-    print(f"lfd: {line}", file=sys.stderr, flush=True)
-
-
 def _obstacle(env: Any) -> str:
     """Returns why the compiled path cannot run; "" where it can."""
     robot = env.robots[0]
@@ -186,36 +242,43 @@ def _obstacle(env: Any) -> str:
     grip = robot.part_controllers.get(robot.get_gripper_name(robot.arms[0]))
     if type(env).__name__ == "Wipe":
         return "Wipe's reward needs robosuite's force history"
-    if arm.name not in ("OSC_POSE", "OSC_POSITION"):
+    if grip is not None and (type(grip).__name__ != "SimpleGripController" or not grip.use_action_scaling):
+        return f"the gripper's {type(grip).__name__} is not compiled yet"
+    if not env.lite_physics:
+        return "lite_physics is off"
+    if arm.name.startswith("OSC"):
+        return _osc_obstacle(arm) or _machine_obstacle(env.sim.model._model)
+    if arm.name not in ("JOINT_POSITION", "JOINT_TORQUE"):
         return f"{arm.name} is not compiled yet"
+    if arm.interpolator is not None:
+        return "an interpolator is set"
+    if getattr(arm, "impedance_mode", "fixed") != "fixed" or getattr(arm, "position_limits", None) is not None:
+        return "the controller's settings are not the usual ones"
+    return _machine_obstacle(env.sim.model._model)
+
+
+def _osc_obstacle(arm: Any) -> str:
     if arm.interpolator_pos is not None or arm.interpolator_ori is not None:
         return "an interpolator is set"
     if arm.input_ref_frame != "base" or arm.impedance_mode != "fixed" or arm._goal_update_mode != "achieved":
         return "the controller's settings are not the usual ones"
-    if grip is not None and (type(grip).__name__ != "SimpleGripController" or not grip.use_action_scaling):
-        return f"the gripper's {type(grip).__name__} is not compiled yet"
-    if not np.array_equal(arm.origin_ori, np.eye(3)):
-        return "the robot's base is turned"
-    if not env.lite_physics:
-        return "lite_physics is off"
-    return _machine_obstacle()
+    return "" if np.array_equal(arm.origin_ori, np.eye(3)) else "the robot's base is turned"
 
 
-def _machine_obstacle() -> str:
+def _machine_obstacle(model: Any) -> str:
+    version = mujoco.__version__
     try:
-        library = _library()
         import robot_lfd.envs.robosuite_kernel  # noqa: F401  numba and its libraries
-    except (OSError, ImportError, AttributeError) as error:
+        from robot_lfd.envs import mujoco_calls
+
+        assert mujoco_calls.addresses().all() and mujoco_calls.lapack_addresses().all()
+        same = mujoco_calls.library().mj_version() == mujoco.mj_version()
+    except (OSError, ImportError, AttributeError, KeyError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
-    if library.mj_version() != mujoco.mj_version():
+    if not any(version.startswith(f"{tested}.") for tested in mujoco_calls.TESTED):
+        return f"MuJoCo is {version}; compiled steps are tested with {', '.join(mujoco_calls.TESTED)} only"
+    if not same:
         return "MuJoCo's library is of another version than its bindings"
+    if model.opt.enableflags or model.opt.integrator != mujoco.mjtIntegrator.mjINT_EULER:
+        return "the model integrates otherwise than robosuite's usual way"
     return "" if sys.maxsize > 2**32 else "this is no 64-bit Python"
-
-
-def _library() -> ctypes.CDLL:
-    """Returns the very libmujoco that the bindings use."""
-    folder = Path(mujoco.__file__).parent
-    names = sorted([*folder.glob("libmujoco.so*"), *folder.glob("libmujoco*.dylib"), *folder.glob("mujoco.dll")])
-    if not names:
-        raise OSError(f"no libmujoco in {folder}")
-    return ctypes.CDLL(str(names[-1]))

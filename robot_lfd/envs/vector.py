@@ -36,19 +36,20 @@ def make_vector_env(env_id: str, n: int, *, workers: str = "auto", **make_kwargs
         raise LfdError(f"workers is '{workers}', expected one of: {', '.join(WORKERS)}")
     make = partial(make_env, env_id, **make_kwargs)
     if workers == "auto":
-        workers = "threads" if _releases_the_gil(env_id, make, make_kwargs) else "processes"
+        workers = kind_of_workers(env_id, **make_kwargs)
     if workers == "threads":
         return ThreadVectorEnv([make] * n)
     return AsyncVectorEnv([make] * n, context="spawn", autoreset_mode=AutoresetMode.NEXT_STEP)
 
 
-def _releases_the_gil(env_id: str, make: Callable[[], gym.Env], make_kwargs: dict[str, Any]) -> bool:
+def kind_of_workers(env_id: str, **make_kwargs: Any) -> str:
+    """Returns "threads" where a step of `make_env(env_id, **make_kwargs)` releases the GIL, elsewhere "processes"."""
     if not env_id.startswith("robosuite/") or make_kwargs.get("cameras"):
-        return False
-    env = make()
+        return "processes"
+    env = make_env(env_id, **make_kwargs)
     compiled = env.unwrapped.stepper_name.startswith("compiled")  # pyright: ignore[reportAttributeAccessIssue]
     env.close()
-    return compiled
+    return "threads" if compiled else "processes"
 
 
 class ThreadVectorEnv(SyncVectorEnv):
