@@ -11,7 +11,7 @@ demo: install
 	$(BIN)/lfd demo --out demo --json
 
 test: system-test install lint
-	$(BIN)/python -m pytest -n 2 -rs $(PYTEST_ARGS)  # -rs: what is skipped is said, with its reason
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -rs $(PYTEST_ARGS)  # -rs: what is skipped is said, with its reason
 
 lint: install
 	$(BIN)/ruff check .

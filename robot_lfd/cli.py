@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "data info": ("DataInfoConfig", "robot_lfd.demos.commands:info", "describe a dataset"),
     "data verify": ("DataVerifyConfig", "robot_lfd.demos.commands:verify", "check every array of a dataset"),
     "data repair": ("DataRepairConfig", "robot_lfd.demos.commands:repair", "rebuild interrupted episodes"),
-    "data import": ("DataImportConfig", "robot_lfd.demos.commands:import_demos", "read other tools' demos"),
+    "data import": ("DataImportConfig", "robot_lfd.demos.imports:run", "read other tools' demos"),
     "data export": ("DataExportConfig", "robot_lfd.demos.commands:export", "write demos for other tools"),
     "data render": ("DataRenderConfig", "robot_lfd.demos.render:run", "add cameras by simulating demos again"),
     "data copy": ("DataCopyConfig", "robot_lfd.demos.commands:copy", "to or from remote storage (s3://...)"),

@@ -79,7 +79,11 @@ class TrainConfig:
     seed: int = 0
     """Seeds everything that is drawn."""
     seeds: int | None = None
-    """Train so many runs one after the other, OUT/seed-0, OUT/seed-1, ..., counting up from --seed."""
+    """Train so many runs, OUT/seed-0, OUT/seed-1, ..., counting up from --seed."""
+    workers: int | None = None
+    """--seeds: so many at once, in processes of Ray (extra ray). Default: one after the other."""
+    address: str | None = None
+    """HOST:PORT of a Ray cluster that is running, in the place of processes on this machine."""
     resume: Flag = False
     """Continue the run in --out from its last checkpoint, exactly; with --seeds, whatever is not finished."""
     obs: Literal["state", "pixels"] = "state"
@@ -201,6 +205,10 @@ class EvalConfig:
     """Write the first episodes to this .mp4 or .gif file."""
     video_episodes: int = 4
     """How many episodes the video shows."""
+    workers: int | None = None
+    """Share the episodes out among so many processes of Ray (extra ray). Default: one after the other."""
+    address: str | None = None
+    """HOST:PORT of a Ray cluster that is running, in the place of processes on this machine."""
     json: JsonFlag = False
 
 

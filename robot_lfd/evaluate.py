@@ -6,7 +6,9 @@ import itertools
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluations import write_evaluation
 from robot_lfd.rollout import Policy, rollout
+from robot_lfd.scale.cluster import is_asked_for
 
 Z_95 = 1.959963984540054  # the standard normal's 97.5 % quantile
 
@@ -133,16 +136,21 @@ def run(config: EvalConfig) -> dict[str, Any]:
     """`lfd eval`: prints success, return and length of a run; writes them into the run folder, and a video if asked."""
     from robot_lfd import load_policy
     from robot_lfd.envs.registry import make_env
+    from robot_lfd.remote_runs import fetched, send  # late: it brings torch
 
-    if config.copies > 1 and config.video:
-        raise LfdError("--video films one copy; leave --copies away")
-    policy = load_policy(config.run)
-    env = make_env(policy.env_id, **sight_of(policy), **policy.env_kwargs)  # type: ignore[attr-defined]
+    shared = is_asked_for(config.workers, config.address)
+    if config.copies > 1 and (config.video or shared):
+        other = "--video films one copy" if config.video else "--workers shares the episodes out"
+        raise LfdError(f"{other}; leave --copies away")
+    folder = fetched(config.run)
+    policy = load_policy(folder)
+    make = partial(make_env, policy.env_id, **sight_of(policy), **policy.env_kwargs)  # type: ignore[attr-defined]
     began = time.perf_counter()
-    try:
-        result = _with_progress(env, policy, config)
-    finally:
-        env.close()
+    if shared:
+        result = _shared_out(make, policy, config)
+    else:
+        with closing(make()) as env:
+            result = _with_progress(env, policy, config)
     seconds = time.perf_counter() - began
     found = {
         **result.summary(),
@@ -155,7 +163,9 @@ def run(config: EvalConfig) -> dict[str, Any]:
     }
     if config.video:
         found["video"] = str(_write_film(result, config, policy.control_hz))  # type: ignore[attr-defined]
-    saved = write_evaluation(config.run, {**found, "rows": [asdict(r) for r in result.rows]})
+    saved = write_evaluation(folder, {**found, "rows": [asdict(r) for r in result.rows]})
+    if saved is not None:
+        send(config.run, saved, f"evaluations/{saved.name}")
     found["file"] = None if saved is None else str(saved)
     _print_table(found)
     return found
@@ -196,6 +206,18 @@ def _with_progress(env: gym.Env, policy: Policy, config: EvalConfig) -> EvalResu
         return evaluate(
             env, policy, episodes=config.episodes, seed=config.seed, on_episode=show, collect_frames_of=filmed
         )
+
+
+def _shared_out(make: Callable[[], gym.Env], policy: Policy, config: EvalConfig) -> EvalResult:
+    """Returns what workers find, episode by episode what one process would; only films are made here."""
+    from robot_lfd.evaluate_workers import evaluate_on_workers
+
+    frames = []
+    if config.video:
+        filmed = min(config.video_episodes, config.episodes)
+        with closing(make()) as env:
+            frames = evaluate(env, policy, episodes=filmed, seed=config.seed, collect_frames_of=filmed).frames
+    return EvalResult(evaluate_on_workers(config), frames)
 
 
 def _write_film(result: EvalResult, config: EvalConfig, control_hz: float) -> Path:

@@ -18,7 +18,7 @@ from robot_lfd.metrics import read_metrics
 
 SEED_FOLDER = "seed-"
 NOT_A_SETTING = {"command", "out", "seed", "seeds", "resume", "json", "eval_every", "eval_episodes", "checkpoint_every"}
-NOT_A_SETTING |= {"read"}  # what training found in the demos
+NOT_A_SETTING |= {"read", "workers", "address"}  # what training found in the demos, and where it ran
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`lfd data info | verify | repair | import | export`: what a dataset holds, its health, and the way in and out."""
+"""`lfd data info | verify | repair | export | copy`: what a dataset holds, its health, and the way out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from rich.markup import escape
 from robot_lfd.demos.config import (
     DataCopyConfig,
     DataExportConfig,
-    DataImportConfig,
     DataInfoConfig,
     DataRepairConfig,
     DataVerifyConfig,
 )
 from robot_lfd.demos.describe import print_info
 from robot_lfd.demos.edit import copy_episode
-from robot_lfd.demos.remote import RemoteFolder, upload, url_of
+from robot_lfd.demos.remote import upload
 from robot_lfd.demos.repair import repair as repair_store
 from robot_lfd.demos.select import Selection, select_some, verdict
 from robot_lfd.demos.show import progress
@@ -27,6 +26,7 @@ from robot_lfd.demos.stats import dataset_stats, episode_stats
 from robot_lfd.demos.store import DemoStore, EpisodeInfo
 from robot_lfd.demos.verify import verify as verify_store
 from robot_lfd.errors import LfdError
+from robot_lfd.remote import RemoteFolder, url_of
 
 
 def info(config: DataInfoConfig) -> dict[str, Any]:
@@ -109,31 +109,6 @@ def repair(config: DataRepairConfig) -> dict[str, Any]:
     if not (done.rebuilt or done.published or done.mended or done.failed or done.cleared):
         console.print("nothing to repair")
     return {"dataset": str(config.dataset), "ok": not done.failed, **asdict(done)}
-
-
-def import_demos(config: DataImportConfig) -> dict[str, Any]:
-    """`lfd data import`: reads another tool's demos into a dataset."""
-    from robot_lfd.demos.convert.detect import detect_format, importer
-    from robot_lfd.demos.convert.options import ImportOptions
-
-    if not config.source.exists():
-        raise LfdError(f"no such file: '{config.source}'")
-    found = detect_format(config.source) if config.format == "auto" else config.format
-    if config.cameras and found not in ("robomimic", "robosuite"):
-        raise LfdError(f"{found} data cannot be re-simulated, so no cameras can be added while it is imported")
-    options = ImportOptions(
-        cameras=config.cameras,
-        size_px=config.size_px,
-        max_demos=config.max_demos,
-        open_loop=config.open_loop,
-        env_id=config.env,
-        control_hz=config.control_hz,
-    )
-    result = importer(found)(config.source, config.out, options)
-    if "demos" not in result:  # an importer that simulates has shown a table of them
-        there = f", {result['already_there']} were there already" if result["already_there"] else ""
-        Console().print(f"imported {result['imported']} demo(s) into '{config.out}'{there}", markup=False)
-    return {"source": str(config.source), "format": found, "out": str(config.out), **result}
 
 
 def export(config: DataExportConfig) -> dict[str, Any]:

@@ -56,8 +56,8 @@ class DataImportConfig:
     Example: lfd data import lift_human_fast.hdf5 --out demos/lift-human
     """
 
-    source: Positional[Path]
-    """File to read."""
+    sources: Positional[tuple[Path, ...]]
+    """Files to read, one or more."""
     out: Path
     """Dataset folder to create or to add to."""
     format: Literal["auto", "robosuite", "robomimic", "diffusion_policy", "minari", "lerobot"] = "auto"
@@ -73,7 +73,11 @@ class DataImportConfig:
     size_px: int = 84
     """Height and width of such pictures."""
     max_demos: int | None = None
-    """Import only the first so many demos."""
+    """Import only the first so many demos of each file."""
+    workers: int | None = None
+    """Share files and demos out among so many processes of Ray (extra ray). Default: one after the other."""
+    address: str | None = None
+    """HOST:PORT of a Ray cluster that is running, in the place of processes on this machine."""
     json: JsonFlag = False
 
 
@@ -118,6 +122,10 @@ class DataRenderConfig:
     """Height and width of the pictures."""
     pictures: Literal["reference", "fast"] | None = None
     """Quality: fast leaves out what a small picture hardly shows. Default: as the demos' environment says."""
+    workers: int | None = None
+    """Share the demos out among so many processes of Ray (extra ray). Default: one after the other."""
+    address: str | None = None
+    """HOST:PORT of a Ray cluster that is running, in the place of processes on this machine."""
     json: JsonFlag = False
 
 

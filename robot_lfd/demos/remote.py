@@ -1,105 +1,62 @@
-"""Datasets on object storage (s3://bucket/name, any fsspec URL): read for training, written by `lfd data copy`.
+"""Datasets on object storage: read for training, written by `lfd data copy`, import and render.
 
 A bucket knows no rename, so an episode's own `zarr.json` is uploaded last: only with it is the episode there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from robot_lfd.errors import LfdError
-
-URL = re.compile(r"([a-z][a-z0-9+]+):/+(.+)", re.DOTALL)
-FRESH_S = 10.0  # a label log is looked at again after so long
-R = TypeVar("R")
+from robot_lfd.remote import RemoteFolder, url_of, used_home
 
 
-def url_of(path: Path | str) -> str | None:
-    """Returns the URL that a path means, None for a folder on this machine. `Path` turns s3:// into s3:/."""
-    found = URL.fullmatch(str(path))
-    return f"{found[1]}://{found[2].rstrip('/')}" if found else None
-
-
-def local_home(url: str) -> Path:
-    """Returns where what is derived from a remote dataset is kept on this machine."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "robot-lfd" / hashlib.sha256(url.encode()).hexdigest()[:24]
-
-
-class RemoteFolder:
-    """The files of a dataset behind an fsspec URL.
-
-    Raises:
-        LfdError: the package for this kind of storage is not installed.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        try:
-            import fsspec  # late: only remote datasets need it, and everything that records imports this module
-
-            self._fs, self._root = fsspec.core.url_to_fs(url)
-        except ImportError as error:
-            raise LfdError(f"'{url}' needs a package that is not installed: pip install 'robot-lfd[s3]'") from error
-        except ValueError as error:
-            raise LfdError(f"'{url}' cannot be opened: {error}") from error
-        self._fetched: dict[str, bytes] = {}
-        self._versions: dict[str, tuple[float, tuple[int, int] | None]] = {}
-
-    def read(self, name: str) -> bytes:
-        """Returns the content of a file. Raises OSError."""
-        if name in self._fetched:
-            return self._fetched.pop(name)
-        return _calling(lambda: self._fs.cat_file(self._path(name)))
-
-    def prefetch(self, names: Iterable[str]) -> None:
-        """Fetches files that are about to be read, all at once: one after the other would wait for each."""
-        paths = {self._path(n): n for n in names}
-        found = _calling(lambda: self._fs.cat(list(paths), on_error="omit")) if paths else {}
-        self._fetched = {paths[p]: data for p, data in found.items() if p in paths}
-
-    def names(self, folder: str) -> list[str]:
-        """Returns what lies in a folder, sorted; of episodes only those whose upload was finished. Raises OSError."""
-        self._fs.invalidate_cache()
-        pattern = f"{self._path(folder)}/*" + ("/zarr.json" if folder == "episodes.zarr" else "")
-        found = _calling(lambda: self._fs.glob(pattern))
-        depth = self._path(folder).count("/") + 1
-        return sorted(str(p).split("/")[depth] for p in found)
-
-    def version(self, name: str) -> tuple[int, int] | None:
-        """Returns the size of a file as it was seen lately; None where there is no such file."""
-        asked, found = self._versions.get(name, (float("-inf"), None))
-        if time.monotonic() - asked > FRESH_S:
-            self._fs.invalidate_cache()
-            try:
-                found = (int(_calling(lambda: self._fs.size(self._path(name))) or 0), 0)
-            except FileNotFoundError:
-                found = None
-            self._versions[name] = (time.monotonic(), found)
-        return found
-
-    def write(self, name: str, data: bytes) -> None:
-        """Uploads a file. Raises OSError."""
-        _calling(lambda: self._fs.pipe_file(self._path(name), data))
-
-    def _path(self, name: str) -> str:
-        return f"{self._root}/{name}"
-
-
-def _calling(call: Callable[[], R]) -> R:
-    """Returns the result of a call; what storage libraries raise beside OSError becomes one."""
+def fetched_file(path: Path) -> Path:
+    """Returns a file to read: `path` itself, or for a URL what is there, fetched once and again when it changes."""
+    url = url_of(path)
+    if url is None:
+        return path
+    home, name = url.rsplit("/", 1)
+    remote = RemoteFolder(home)
     try:
-        return call()
-    except (OSError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        raise OSError(5, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}") from error
+        size = remote.version(name)
+        here = used_home(url) / name
+        if size is None:
+            raise LfdError(f"no such file: '{url}'")
+        if not here.exists() or here.stat().st_size != size[0]:
+            part = here.with_name(f".{name}.part")
+            part.write_bytes(remote.read(name))
+            part.replace(here)
+    except OSError as error:
+        raise LfdError(f"'{url}' cannot be read: {error.strerror or error}") from error
+    return here
+
+
+@contextmanager
+def written_at(path: Path) -> Iterator[Path]:
+    """Gives the folder to write a dataset into: `path` itself, or for a URL one here whose episodes are sent there.
+
+    They are sent when the block has ended, each whole or not at all. The folder here stays, for a second run to go on.
+    """
+    from robot_lfd.demos.store import DemoStore  # it imports this module
+
+    url = url_of(path)
+    if url is None:
+        yield path
+        return
+    remote, folder = RemoteFolder(url), used_home(url) / "dataset"
+    remote.files()  # a bucket that refuses does so before the work
+    yield folder
+    store = DemoStore.open(folder)
+    try:
+        upload(store, remote, store.ids(deleted=True), lambda: None)
+    except OSError as error:
+        raise LfdError(
+            f"'{url}' cannot be written: {error.strerror or error}; run it again to send the rest"
+        ) from error
 
 
 def upload(source: Any, target: RemoteFolder, ids: list[str], tick: Callable[[], None]) -> dict[str, int]:

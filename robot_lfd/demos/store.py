@@ -30,10 +30,10 @@ from robot_lfd.demos.layout import (
     root_document,
     rows_of,
 )
-from robot_lfd.demos.remote import RemoteFolder, local_home, url_of
 from robot_lfd.demos.spec import DatasetSpec
 from robot_lfd.durable import held, publish, remove_folder, replace_file, sync_folder, write_file, write_tree
 from robot_lfd.errors import LfdError
+from robot_lfd.remote import RemoteFolder, url_of, used_home
 
 ID = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{6}")  # UTC date, time, microseconds, random: unique, sorted by time
 MODELS, STAGING, JOURNAL, LABELS = "models", "staging", "journal", "labels.jsonl"
@@ -316,7 +316,12 @@ class DemoStore:
     def _new_id(self) -> str:
         with self._id_lock:  # later even where the clock was set back, or two appends fall into one microsecond
             self._last_time = max(datetime.now(timezone.utc), self._last_time + timedelta(microseconds=1))
-            return f"{self._last_time:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
+            return id_at(self._last_time)
+
+
+def id_at(time: datetime) -> str:
+    """Returns a new id of an episode that stands where this time, UTC, puts it."""
+    return f"{time:%Y%m%d-%H%M%S-%f}-{secrets.token_hex(3)}"
 
 
 def _description(files: Files, path: Path) -> dict[str, Any]:
@@ -348,7 +353,7 @@ def _open_remote(url: str) -> DemoStore:
         raise LfdError(f"no such dataset: '{url}'") from error
     except OSError as error:
         raise LfdError(f"dataset '{url}' cannot be read: {_reason(error)}") from error
-    return DemoStore(local_home(url), _spec_of(attributes, url), files)
+    return DemoStore(used_home(url), _spec_of(attributes, url), files)
 
 
 def _dated(episode: Episode) -> Episode:

@@ -48,6 +48,13 @@ def _folder_format(source: Path) -> str:
     raise LfdError(f"'{source}' is a folder of no known kind, expected {KNOWN}")
 
 
+def count_demos(source: Path) -> int:
+    """Returns how many demos a robosuite or robomimic file holds."""
+    with reading(source) as file:
+        data = file.get("data")
+        return len(data) if isinstance(data, h5py.Group) else 0
+
+
 def importer(name: str) -> Callable[[Path, Path, ImportOptions], dict[str, Any]]:
     """Returns the reader of a format."""
     if name == "robosuite":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def import_diffusion_policy(source: Path, out: Path, options: ImportOptions = PL
         ends = _checked(dict(_arrays(root, "meta"))["episode_ends"], "meta/episode_ends", source)
         with reading_rest(source) as rest:
             ends = _check_ends(np.asarray(ends[...]), data, source)[: options.max_demos]
-            return store_all(source, out, lambda: _episodes(data, ends, rest, hz, source), rest, options.env_id, hz)
+            read = partial(_episodes, data, ends, rest, hz, source)
+            return store_all(source, out, read, rest, options.env_id, hz, options)
     except LfdError:
         raise
     except Exception as error:  # whatever zarr and its codecs make of damaged files

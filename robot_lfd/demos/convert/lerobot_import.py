@@ -46,7 +46,7 @@ def import_lerobot(source: Path, out: Path, options: ImportOptions = PLAIN) -> d
 
             lost = _video_loss(videos, rest)
             words = [f"{name} comes from video, which is lossy: {describe_loss(loss)}" for name, loss in lost.items()]
-            report = store_all(source, out, read, rest, options.env_id, hz)
+            report = store_all(source, out, read, rest, options.env_id, hz, options)
     except LfdError:
         raise
     except Exception as error:  # whatever pyarrow makes of damaged files

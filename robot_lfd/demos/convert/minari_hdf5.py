@@ -127,7 +127,7 @@ def import_minari(source: Path, out: Path, options: ImportOptions = PLAIN) -> di
         def read() -> Iterator[tuple[str | None, Episode]]:
             return (_read(file, n, rest, rescale, hz, source) for n in numbers)
 
-        return store_all(source, out, read, rest, env_id, hz)
+        return store_all(source, out, read, rest, env_id, hz, options)
 
 
 def _read_metadata(path: Path) -> dict[str, Any]:

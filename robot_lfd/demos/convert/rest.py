@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
+from robot_lfd.demos.convert.options import ImportOptions
 from robot_lfd.demos.episode import Episode, array_path
 from robot_lfd.demos.layout import array_checksum
 from robot_lfd.demos.spec import DatasetSpec, software_versions
@@ -149,7 +150,9 @@ def bare_episode(
 Read = Callable[[], Iterator[tuple[str | None, Episode]]]
 
 
-def store_all(source: Path, out: Path, read: Read, rest: Rest | None, env_id: str, control_hz: float) -> dict[str, Any]:
+def store_all(
+    source: Path, out: Path, read: Read, rest: Rest | None, env_id: str, control_hz: float, options: ImportOptions
+) -> dict[str, Any]:
     """Adds the episodes that `read` yields to a dataset, one in memory at a time; what is there already is left out.
 
     Raises:
@@ -168,12 +171,12 @@ def store_all(source: Path, out: Path, read: Read, rest: Rest | None, env_id: st
         raise LfdError(f"'{source}' holds no episodes")
     store, new, there, steps = DemoStore.open_or_create(out, spec), 0, 0, 0
     known = {_fingerprint(store.attributes(i)["checksums"], store.attributes(i)["meta"]) for i in _healthy(store)}
-    for episode_id, episode in read():
+    for number, (episode_id, episode) in enumerate(read()):
         sums = {path: array_checksum(array) for path, array in episode.arrays().items()}
         if _fingerprint(sums, episode.meta) in known if episode_id is None else episode_id in store:
             there += 1
             continue
-        store.append(episode, episode_id=episode_id)
+        store.append(episode, episode_id=episode_id or options.id_of(number))
         new, steps = new + 1, steps + len(episode)
     return {"env": spec.env_id, "imported": new, "already_there": there, "steps": steps}
 

@@ -113,10 +113,10 @@ def _write_demo(group: h5py.Group, episode: Episode, episode_id: str) -> None:
     group.attrs["lfd"] = json.dumps({"id": episode_id, "meta": episode.meta, **flags})
 
 
-def import_own_export(data: h5py.Group, out: Path, max_demos: int | None) -> dict[str, Any]:
+def import_own_export(data: h5py.Group, out: Path, some: slice) -> dict[str, Any]:
     """Brings back what `export_robomimic_hdf5` wrote, bit for bit and under the old ids."""
     spec = DatasetSpec.from_json(json_in(data, "lfd_spec"))
-    names = demo_names(data)[:max_demos]
+    names = demo_names(data)[some]
     for name in names:  # all of it is looked at before any of it is stored, one demo in memory at a time
         spec.check(_read_own(group_in(data, name), spec)[1])
     store, new, steps = DemoStore.open_or_create(out, spec), 0, 0

@@ -45,6 +45,7 @@ class MimicDemo:
     states: np.ndarray  # (T, S) float64
     model: str  # "" where the file has none
     labels: dict[str, Any]  # split and tags
+    id: str | None  # that it gets in the dataset; None: the next one
 
 
 def import_robomimic_hdf5(source: Path, out: Path, options: ImportOptions = PLAIN) -> dict[str, Any]:
@@ -58,10 +59,11 @@ def import_robomimic_hdf5(source: Path, out: Path, options: ImportOptions = PLAI
     with reading(source) as file:
         data = group_in(file, "data")
         if "lfd_spec" in data.attrs:
-            return import_own_export(data, out, options.max_demos)
+            return import_own_export(data, out, options.some)
         env_args = json_in(data, "env_args")
         labels = _labels(file, len(data))
-        demos = [_read_demo(data, name, labels) for name in demo_names(data)[: options.max_demos]]
+        names = list(enumerate(demo_names(data)))[options.some]
+        demos = [_read_demo(data, name, labels, options.id_of(number)) for number, name in names]
     if not demos:
         raise LfdError(f"'{source}' holds no demos")
     env_id, keywords = _environment(env_args)
@@ -94,7 +96,7 @@ def _labels(file: h5py.File, demos: int) -> dict[str, dict[str, Any]]:
     return labels
 
 
-def _read_demo(data: h5py.Group, name: str, labels: dict[str, dict[str, Any]]) -> MimicDemo:
+def _read_demo(data: h5py.Group, name: str, labels: dict[str, dict[str, Any]], episode_id: str | None) -> MimicDemo:
     group = group_in(data, name)
     action = numbers_in(group, "actions", ndim=2)
     T = len(action)
@@ -104,7 +106,7 @@ def _read_demo(data: h5py.Group, name: str, labels: dict[str, dict[str, Any]]) -
     reward = numbers_in(group, "rewards", rows=T, ndim=1) if "rewards" in group else np.zeros(T)
     model = text_in(group, "model_file") if "model_file" in group.attrs else ""
     numbers = action.astype(np.float32), reward.astype(np.float32), states.astype(np.float64)
-    return MimicDemo(name, *numbers, model, labels.get(name, {}))
+    return MimicDemo(name, *numbers, model, labels.get(name, {}), episode_id)
 
 
 def _environment(env_args: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -147,7 +149,7 @@ def _observe_all(
                 with simulating(origin["file"], demo.name, len(rows)):
                     episode = _observe(env, demo, world, {**origin, "demo": demo.name})
                     row |= _play_open_loop(env, episode) if open_loop else {}
-                row |= {"id": store.append(episode), "success": episode.success}
+                row |= {"id": store.append(episode, episode_id=demo.id), "success": episode.success}
             rows.append(row)
             advance(len(demo.action))
     return rows

@@ -36,12 +36,14 @@ class RawDemo:
         actions: (T, A) float64, as the person's device gave them: robosuite's controllers clip them to [-1, 1].
         states: (T, S) float64, [time, qpos, qvel] before each action.
         model: the MJCF of the world, written by the robosuite of that time.
+        id: the id that it gets in the dataset; None: the next one.
     """
 
     name: str
     actions: np.ndarray
     states: np.ndarray
     model: str
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def import_robosuite_hdf5(source: Path, out: Path, options: ImportOptions = PLAI
     Raises:
         LfdError: a file that is none of robosuite's, a damaged one, or settings that the installed robosuite has not.
     """
-    raw = read_file(source, options.max_demos)
+    raw = read_file(source, options)
     env_id, keywords = env_keywords(raw.env_info)
     env = make_env(
         env_id, cameras=options.cameras, size_px=options.size_px, max_episode_steps=NO_LIMIT, **_playing(keywords)
@@ -94,7 +96,7 @@ def import_robosuite_hdf5(source: Path, out: Path, options: ImportOptions = PLAI
     }
 
 
-def read_file(source: Path, max_demos: int | None) -> RawFile:
+def read_file(source: Path, options: ImportOptions) -> RawFile:
     """Returns the file's demos in the order of their numbers, checked.
 
     Raises:
@@ -104,8 +106,8 @@ def read_file(source: Path, max_demos: int | None) -> RawFile:
         data = file.get("data")
         if not isinstance(data, h5py.Group) or "env_info" not in data.attrs:
             raise LfdError(f"'{source}' is no raw robosuite file: it has no group 'data' with an 'env_info'")
-        names = sorted(data, key=_number_in)[:max_demos]
-        demos = tuple(_read_demo(data, name, source) for name in names)
+        names = list(enumerate(sorted(data, key=_number_in)))[options.some]
+        demos = tuple(_read_demo(data, name, source, options.id_of(number)) for number, name in names)
         attributes = {k: _plain(v) for k, v in data.attrs.items() if k != "env_info"}
         env_info = json_in(data, "env_info")
     if not demos:
@@ -123,7 +125,7 @@ def _plain(value: Any) -> Any:
     return value.item() if whole else str(value)
 
 
-def _read_demo(data: h5py.Group, name: str, source: Path) -> RawDemo:
+def _read_demo(data: h5py.Group, name: str, source: Path, episode_id: str | None) -> RawDemo:
     group: Any = data[name]
     missing = [k for k in ("actions", "states") if not isinstance(group, h5py.Group) or k not in group]
     missing += [] if "model_file" in group.attrs else ["attribute model_file"]
@@ -134,7 +136,7 @@ def _read_demo(data: h5py.Group, name: str, source: Path) -> RawDemo:
         raise LfdError(
             f"'{source}': {name} has actions {actions.shape} and states {states.shape}, expected (T, .) both"
         )
-    return RawDemo(name, actions, states, text_in(group, "model_file"))
+    return RawDemo(name, actions, states, text_in(group, "model_file"), episode_id)
 
 
 def _playing(keywords: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +189,7 @@ def _play(env: gym.Env, store: DemoStore, raw: RawFile, demo: RawDemo, world: Ol
     meta = {"device": "robosuite", "source": {**source, "env_info": raw.env_info}}
     episode = tape.episode(meta=meta)
     episode = episode.replace(terminated=episode.success, truncated=not episode.success)
-    episode_id = store.append(episode)
+    episode_id = store.append(episode, episode_id=demo.id)
     return {
         "demo": demo.name,
         "id": episode_id,

@@ -45,7 +45,7 @@ def import_trajectories(source: Path, out: Path, options: ImportOptions = PLAIN)
     def read() -> Iterator[tuple[str | None, Episode]]:
         return _episodes(source, arrays, keys[0], bounds, hz, options.max_demos)
 
-    return store_all(source, out, read, None, env_id, hz)
+    return store_all(source, out, read, None, env_id, hz, options)
 
 
 def _read_arrays(source: Path) -> dict[str, np.ndarray]:

@@ -1,13 +1,8 @@
-"""Remote datasets: fsspec's memory storage in every run, a real S3 API (moto's server) where there is one."""
+"""Remote datasets: fsspec's memory storage in every run, a real S3 API (moto's server) in slow ones."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +18,6 @@ from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.verify import verify
 from robot_lfd.errors import LfdError
 from tests.robot_lfd.demos.conftest import made_up_episode, made_up_spec, same
-
-MOTO = os.environ.get("LFD_PEER_MOTO")  # a Python with moto[server]
 
 
 @pytest.fixture
@@ -43,36 +36,6 @@ def bucket() -> Iterator[str]:
     url = "memory://lfd-bucket/demos"
     yield url
     fsspec.filesystem("memory").rm("/lfd-bucket", recursive=True)
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a folder in an S3 bucket, served by moto on this machine."""
-    s3fs = pytest.importorskip("s3fs", reason="pip install 'robot-lfd[s3]'")
-    s3fs.S3FileSystem.clear_instance_cache()  # another test's server stood at another address
-    if not MOTO:
-        pytest.skip("set LFD_PEER_MOTO to a Python with moto[server]")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen([MOTO, "-m", "moto.server", "-p", str(port)], stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    for key, value in {"AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}.items():
-        monkeypatch.setenv(key, value)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(address, timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        fs = fsspec.filesystem("s3", skip_instance_cache=True)
-        fs.mkdir("lfd-bucket")
-        yield "s3://lfd-bucket/demos"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def there_and_back(filled: DemoStore, url: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -117,7 +80,7 @@ def test_a_policy_is_trained_straight_from_s3(s3: str, tmp_path: Path, capsys, m
 
 
 def test_an_episode_is_there_only_when_all_of_it_is(filled: DemoStore, bucket: str, monkeypatch, capsys):
-    from robot_lfd.demos.remote import RemoteFolder
+    from robot_lfd.remote import RemoteFolder
 
     real, count = RemoteFolder.write, iter(range(10**6))
 
