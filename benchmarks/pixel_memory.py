@@ -68,8 +68,9 @@ def make_demos(path: Path) -> int:
     env.close()
     store, rng = DemoStore.open_or_create(path, spec), np.random.default_rng(0)
     for number, steps in enumerate(lengths().tolist()):
-        if f"synthetic-{number:03d}" not in store:
-            store.append(synthetic(spec, steps, rng), episode_id=f"synthetic-{number:03d}")
+        episode_id = f"20260101-000000-{number:06d}-000000"
+        if episode_id not in store:
+            store.append(synthetic(spec, steps, rng), episode_id=episode_id)
     return int((lengths() + 1).sum()) * len(CAMERAS) * SIZE_PX * SIZE_PX * 3
 
 
