@@ -146,14 +146,14 @@ class Session:
 
     def _start_over(self, obs: dict[str, np.ndarray]) -> None:
         self.obs = obs
-        self.mark, self.times, self.note, self.quit_asked = None, [], "", False
+        self.mark, self.times, self.note, self.quit_asked, self.solved_steps = None, [], "", False, 0
         self.pace = self._make_pace(self.rules.control_hz) if self.rules.realtime else None
 
     def rewind(self, steps: int) -> None:
         """Goes back by `steps`, exactly."""
         self.obs = self.tape.rewind(steps)
         del self.times[len(self.tape) :]
-        self.mark = None
+        self.mark, self.solved_steps = None, 0
         self.policy.rest()
         self.hold_grip()
         self.show_present()

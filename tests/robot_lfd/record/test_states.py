@@ -99,10 +99,11 @@ def test_an_episode_ends_once_its_task_has_stayed_solved_for_as_long_as_asked(tm
 
 def test_how_long_a_success_has_been_held_is_shown(no_screen, tmp_path, seen):
     config = RecordConfig(
-        env="pybullet/Reach-v0", out=tmp_path / "demos", device="scripted", episodes=1, hold_s=0.5, window=True
+        env="pybullet/Reach-v0", out=tmp_path / "demos", device="scripted", episodes=2, hold_s=0.5, window=True
     )
     record.run(config, Person(wait(1)).make_pace)
     held = sorted({round(m.held_s, 2) for m in seen if m.state == "REC"})
+    assert [m.held_s for m in seen if m.step == 0] == [0.0] * sum(m.step == 0 for m in seen)
     assert held[:3] == [0.0, 0.05, 0.1] and {m.hold_s for m in seen} == {0.5}
 
 
