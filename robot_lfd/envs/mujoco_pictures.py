@@ -1,4 +1,4 @@
-"""Pictures of a MuJoCo simulation without a screen: the GL context is made at the first picture, never before."""
+"""Pictures of a MuJoCo simulation without a screen: a GL context is made at the first picture that needs one."""
 
 # pyright: reportAttributeAccessIssue=false
 # mujoco is a compiled module without types
@@ -9,38 +9,51 @@ import atexit
 import ctypes
 import ctypes.util
 import importlib
+import logging
 import os
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mujoco
 import numpy as np
 
+from robot_lfd.envs.notice import notice
 from robot_lfd.errors import LfdError
+
+if TYPE_CHECKING:
+    from robot_lfd.envs.raster import Raster
 
 QUALITIES = ("reference", "fast")
 _MAX_GEOMS = 10_000
 _COLLISION_GROUP = 0
 _EGL_PLATFORM_DEVICE_EXT = 0x313F
+_COMPILING = "preparing fast pictures, once (coarse meshes and compiled code); later starts take them from the disk"
+_LOG = logging.getLogger(__name__)
 
 
 class Pictures:
     """Draws the cameras of one model, upright RGB.
 
-    Quality "reference" is the picture as the model has it. "fast" leaves out reflections, shadows and multi-sampling:
-    four to five times as fast in software, some 30 dB from the reference at 84 x 84, where none of them is seen much.
+    Quality "reference" is the picture as the model has it, drawn by OpenGL. "fast" is drawn by compiled code of our own
+    (Raster) without shadows and reflections, from coarser meshes: at 84 x 84 about 30 dB from the reference. A model
+    that it cannot draw goes through OpenGL, there too without reflections, shadows and multi-sampling; `name` says so.
 
-    It has its own context, made current for every picture: another simulation's window or renderer in the same
-    process can then not leave its frame in ours. `forget` must be called when the model is compiled anew.
+    OpenGL has its own context here, made current for every picture: another simulation's window or renderer in the
+    same process can then not leave its frame in ours. `forget` must be called when the model is compiled anew.
+
+    Attributes:
+        name: how the last picture was drawn: "OpenGL", "compiled", or "OpenGL, fast (why it is not compiled)".
     """
 
     def __init__(self, quality: str = "reference") -> None:
         if quality not in QUALITIES:
             raise LfdError(f"picture quality is '{quality}', expected one of: {', '.join(QUALITIES)}")
-        self._fast = quality == "fast"
+        self._fast, self.name = quality == "fast", "OpenGL"
+        self._raster: Raster | None = None
         self._gl: Any = None
         self._context: mujoco.MjrContext | None = None
         self._model: mujoco.MjModel | None = None
+        self._seen: mujoco.MjModel | None = None
         self._option = mujoco.MjvOption()
         self._option.geomgroup[_COLLISION_GROUP] = 0
 
@@ -52,10 +65,14 @@ class Pictures:
         Raises:
             LfdError: neither libEGL nor libOSMesa gives a context on this machine.
         """
+        number = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+        if self._fast and self._rasterises(model, data):
+            with notice(_COMPILING):
+                return self._raster.draw(number, height_px, width_px)  # type: ignore[union-attr]
         self._prepare(model, height_px, width_px)
         camera_view = mujoco.MjvCamera()
         camera_view.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        camera_view.fixedcamid = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
+        camera_view.fixedcamid = number
         every = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(model, data, self._option, None, camera_view, every, self._scene)
         frame = mujoco.MjrRect(0, 0, width_px, height_px)
@@ -63,6 +80,17 @@ class Pictures:
         mujoco.mjr_render(frame, self._scene, self._context)
         mujoco.mjr_readPixels(picture, None, frame, self._context)
         return np.ascontiguousarray(picture[::-1])  # OpenGL's first row is the lowest
+
+    def _rasterises(self, model: mujoco.MjModel, data: mujoco.MjData) -> bool:
+        """Returns whether our own code draws this model; looked at once, until `forget`."""
+        if self._seen is not model:
+            self._seen, self._raster = model, None
+            with notice(_COMPILING):
+                self._raster, why = _raster_of(model, data)
+            self.name = f"OpenGL, fast ({why})" if why else "compiled"
+            if why:
+                _LOG.info("pictures are drawn by OpenGL: %s", why)
+        return self._raster is not None
 
     def _prepare(self, model: mujoco.MjModel, height_px: int, width_px: int) -> None:
         if self._gl is None:
@@ -88,6 +116,7 @@ class Pictures:
 
     def forget(self) -> None:
         """Drops what was made for the last model."""
+        self._seen = self._raster = None
         if self._gl is not None and self._context is not None:
             self._gl.make_current()
             self._drop_context()
@@ -104,6 +133,17 @@ class Pictures:
         if self._gl is not None:
             self._gl.free()
             self._gl = None
+
+
+def _raster_of(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[Raster | None, str]:
+    """Returns what draws this model in compiled code; None and the reason where it cannot be drawn so."""
+    try:  # loaded late: numba and scipy take a second, and only fast pictures need them
+        from robot_lfd.envs.raster import Raster
+        from robot_lfd.envs.raster_scene import Scene
+    except (ImportError, OSError) as error:
+        return None, f"{type(error).__name__}: {error}"
+    scene = Scene(model)
+    return (None, scene.obstacle) if scene.obstacle else (Raster(scene, model, data), "")
 
 
 _OPEN: weakref.WeakSet[Pictures] = weakref.WeakSet()

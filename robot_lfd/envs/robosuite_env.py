@@ -57,7 +57,9 @@ class RobosuiteEnv(gym.Env):
             and through robosuite's own elsewhere: OSC_POSE, OSC_POSITION, JOINT_POSITION and JOINT_TORQUE of an arm
             with robosuite's usual settings are compiled. "fast" solves by Cholesky: a single step differs by 1e-15 or
             so, but contact amplifies that. "robosuite" is always robosuite's own. `stepper_name` says which, and why.
-        pictures: "reference" as robosuite draws them, or "fast" without reflections, shadows and multi-sampling.
+        pictures: "reference" as robosuite draws them; "fast", for small ones: drawn by compiled code of our own from
+            coarser meshes, without shadows and reflections, and without OpenGL. What that cannot draw, OpenGL does.
+            The attribute `pictures_name` says which. The physics is the same bit for bit.
         task_options: further keywords of the task's constructor, such as {"use_latch": False} for Door.
 
     Raises:
@@ -175,6 +177,11 @@ class RobosuiteEnv(gym.Env):
     def stepper_name(self) -> str:
         """Returns how control steps are computed here: "compiled, exact", or "robosuite's own (why)"."""
         return self._stepper.name
+
+    @property
+    def pictures_name(self) -> str:
+        """Returns how the last picture was drawn: "OpenGL", "compiled", or "OpenGL, fast (why it is not compiled)"."""
+        return self._pictures.name
 
     def render(self) -> np.ndarray | None:
         """Returns the main camera's picture, (256, 256, 3) uint8, when render_mode is "rgb_array"."""

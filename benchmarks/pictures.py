@@ -1,0 +1,138 @@
+"""Pictures of robosuite: ours ("fast") beside robosuite's own, in turn, in one run. Prints one line of JSON.
+
+python benchmarks/pictures.py --tasks Lift Door --rounds 5 --out benchmarks/results/pictures.json
+
+Times: one 84x84 picture of each camera, and one control step that returns observations and a picture. Both sides play
+the same random actions; ratios are of the medians over the rounds, wall and CPU. Likeness: PSNR of ours against the
+picture with robosuite's settings of the same state, over states of several episodes, the mean and the worst.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robot_lfd.envs.mujoco_pictures import Pictures
+from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.robosuite_world import robosuite
+
+CAMERAS = ("agentview", "frontview", "robot0_eye_in_hand")
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, float]:
+    """Returns wall and CPU seconds of a call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def summary(ours: list[tuple[float, float]], plain: list[tuple[float, float]]) -> dict[str, float]:
+    """Returns milliseconds and ratios of the medians of (wall, CPU) pairs, one of each a round."""
+    mine, theirs = 1e3 * np.median(ours, axis=0), 1e3 * np.median(plain, axis=0)
+    return {
+        "ours_ms": round(mine[0], 3),
+        "plain_ms": round(theirs[0], 3),
+        "ours_cpu_ms": round(mine[1], 3),
+        "plain_cpu_ms": round(theirs[1], 3),
+        "ratio": round(theirs[0] / mine[0], 1),
+        "cpu_ratio": round(theirs[1] / mine[1], 1),
+    }
+
+
+def decibels(one: np.ndarray, other: np.ndarray) -> float:
+    """Returns the peak signal-to-noise ratio of two pictures."""
+    return float(10 * np.log10(255**2 / max(np.mean((one.astype(float) - other) ** 2), 1e-9)))
+
+
+def each(count: int, pairs: tuple[float, float]) -> tuple[float, float]:
+    """Returns the seconds of one of `count` calls."""
+    return pairs[0] / count, pairs[1] / count
+
+
+def measure(task: str, rounds: int, size_px: int, control_path: str) -> dict[str, Any]:
+    """Returns what one task gives."""
+    keywords = {"cameras": ("agentview",), "size_px": size_px, "max_episode_steps": 10**9, "control_path": control_path}
+    ours = make_env(f"robosuite/{task}-v0", pictures="fast", **keywords)
+    arm = ours.unwrapped
+    plain = robosuite.make(
+        task, robots="Panda", has_offscreen_renderer=True, use_camera_obs=True, camera_names="agentview",
+        camera_heights=size_px, camera_widths=size_px, reward_shaping=True, ignore_done=True, renderer="mujoco",
+    )  # fmt: skip
+    cameras = [c for c in CAMERAS if c in arm.camera_names]
+    usual = Pictures("reference")
+    times: dict[str, tuple[list, list]] = {key: ([], []) for key in (*cameras, "step")}
+    likeness: dict[str, list[float]] = {c: [] for c in cameras}
+    for number in range(rounds + 1):
+        ours.reset(seed=number)
+        plain.reset()
+        rng = np.random.default_rng(number)
+        for stretch in range(4):
+            action = rng.uniform(-1, 1, ours.action_space.shape).astype(np.float32)
+            steps = timed(lambda a=action: [ours.step(a) for _ in range(10)])
+            theirs = timed(lambda a=action: [plain.step(a.astype(np.float64)) for _ in range(3)])
+            for camera in cameras:
+                mine = timed(lambda c=camera: [arm.render_camera(c, size_px, size_px) for _ in range(10)])
+                other = timed(lambda c=camera: plain.sim.render(camera_name=c, height=size_px, width=size_px))
+                model, data = arm._env.sim.model._model, arm._env.sim.data._data
+                seen = usual.draw(model, data, camera, size_px, size_px)
+                likeness[camera].append(decibels(seen, arm.render_camera(camera, size_px, size_px)))
+                if number and stretch:
+                    times[camera][0].append(each(10, mine))
+                    times[camera][1].append(other)
+            if number and stretch:
+                times["step"][0].append(each(10, steps))
+                times["step"][1].append(each(3, theirs))
+    result: dict[str, Any] = {"task": task, "pictures": arm.pictures_name, "control_path": arm.stepper_name}
+    for camera in cameras:
+        found = summary(*times[camera])
+        psnr = {"psnr_mean": round(float(np.mean(likeness[camera])), 2), "psnr_worst": round(min(likeness[camera]), 2)}
+        result[camera] = {**found, **psnr, "states": len(likeness[camera])}
+    result["step_with_observations_and_picture"] = summary(*times["step"])
+    usual.close()
+    ours.close()
+    plain.close()
+    return result
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    usual = ["Lift", "Stack", "PickPlaceCan", "NutAssemblySquare", "Door", "Wipe"]
+    parser.add_argument("--tasks", nargs="+", default=usual)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size-px", type=int, default=84)
+    parser.add_argument("--control-path", default="exact")
+    parser.add_argument("--out", type=Path)
+    asked = parser.parse_args()
+    cases = []
+    for task in asked.tasks:
+        cases.append(measure(task, asked.rounds, asked.size_px, asked.control_path))
+        print(json.dumps(cases[-1]), flush=True)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    line = {
+        "benchmark": "pictures",
+        "commit": commit,
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "load": round(os.getloadavg()[0], 1),
+        "versions": {p: importlib.metadata.version(p) for p in ("robosuite", "mujoco", "numpy", "numba")},
+        "size_px": asked.size_px,
+        "rounds": asked.rounds,
+        "cases": cases,
+    }
+    print(json.dumps(line))
+    if asked.out:
+        asked.out.write_text(json.dumps(line, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

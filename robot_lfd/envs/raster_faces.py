@@ -1,0 +1,397 @@
+"""The first half of the software rasteriser, compiled: which face is seen in each sample, and how far away.
+
+Perspective as OpenGL has it: the camera looks along its -z, its angle is the vertical one, faces seen from behind are
+left out. A sample keeps 1 / depth and the name of its face, `shape << FACE_BITS | face`. Nothing here holds Python's
+lock. No compiled function here calls one of another file: numba would keep a stale copy on the disk.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+FACE_BITS = 20
+PLANE, SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX, MESH = 0, 2, 3, 4, 5, 6, 7  # MuJoCo's own numbers
+PLAIN, UV, FLAT, CUBE = 0, 1, 2, 3  # where the places on a texture come from: nowhere, the mesh, x and y, a direction
+LIGHT_COLUMNS = 21
+SMALL_PX = 0.2  # a shape of a smaller radius, in samples, is not drawn
+OPAQUE = 0.995  # MuJoCo's own bound
+_BEHIND_ALPHA = 0.3  # so much of a plane is left when the camera is behind it
+_HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
+_compiled = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+
+
+@_compiled
+def arrange(
+    camera, head, suns, geoms, sites, mat_rgba, kinds, names, is_site, materials, repeat, uniform, textures,
+    scales, colours, poses, repeats, lights,
+):  # fmt: skip
+    """Fills, for each of S shapes, scale (S, 4), colour (S, 4), pose (S, 12), repeats (S, 3), and the lights (L, 21).
+
+    A pose is the rotation from the shape to the camera and its place seen from there. A scale's last number says how
+    far apart a capsule's halves are. A light is: place, direction towards it, ambient, diffuse, specular, whether it is
+    a spot, three attenuations, cosine of the cone's half angle, exponent.
+
+    Args:
+        camera: (12,) its position and rotation. head: (10,) whether it has a light, its three colours.
+        suns, geoms, sites: arrays of MuJoCo.
+
+    Returns:
+        how many lights are on.
+    """
+    for s in range(len(kinds)):
+        position, rotation, size, rgba = sites if is_site[s] else geoms
+        i, kind = names[s], kinds[s]
+        a, b, c, extra = size[i, 0], size[i, 1], size[i, 2], 0.0
+        for k in range(3):
+            repeats[s, k] = size[i, k] if uniform[s] else 1.0
+        if textures[s, 0] == FLAT:
+            for k in range(2):
+                repeats[s, k] = repeat[s, k]
+                if kind == MESH and size[i, k] > 0.0:
+                    repeats[s, k] /= size[i, k]
+                if uniform[s] and size[i, k] > 0.0:
+                    repeats[s, k] *= size[i, k]
+        if kind == SPHERE:
+            b, c = a, a
+        elif kind == CAPSULE:
+            b, c, extra = a, a, b
+        elif kind == CYLINDER:
+            b, c = a, b
+        elif kind == PLANE:
+            c = 1.0
+        elif kind == MESH:
+            a, b, c = 1.0, 1.0, 1.0
+        scales[s, 0], scales[s, 1], scales[s, 2], scales[s, 3] = a, b, c, extra
+        usual = rgba[i, 0] == 0.5 and rgba[i, 1] == 0.5 and rgba[i, 2] == 0.5 and rgba[i, 3] == 1.0
+        for k in range(4):
+            colours[s, k] = mat_rgba[materials[s], k] if materials[s] >= 0 and usual else rgba[i, k]
+        for row in range(3):
+            for column in range(3):
+                total = 0.0
+                for k in range(3):
+                    total += camera[3 + 3 * k + row] * rotation[i, 3 * k + column]
+                poses[s, 3 * row + column] = total
+            total = 0.0
+            for k in range(3):
+                total += camera[3 + 3 * k + row] * (position[i, k] - camera[k])
+            poses[s, 9 + row] = total
+        if kind == PLANE and _behind(poses[s]):
+            colours[s, 3] *= _BEHIND_ALPHA
+    return _light(camera, head, suns, lights)
+
+
+@_compiled
+def _light(camera, head, suns, lights):
+    position, direction, active, ambient, diffuse, specular, kind, attenuation, cutoff, exponent = suns
+    lights[:] = 0.0
+    count = 0
+    if head[0] > 0.0:
+        lights[0, 5] = 1.0
+        for k in range(9):
+            lights[0, 6 + k] = head[1 + k]
+        count = 1
+    for n in range(len(kind)):
+        if not active[n] or count == len(lights):
+            continue
+        for row in range(3):
+            for k in range(3):
+                lights[count, row] += camera[3 + 3 * k + row] * (position[n, k] - camera[k])
+                lights[count, 3 + row] -= camera[3 + 3 * k + row] * direction[n, k]
+            lights[count, 6 + row], lights[count, 9 + row] = ambient[n, row], diffuse[n, row]
+            lights[count, 12 + row], lights[count, 16 + row] = specular[n, row], attenuation[n, row]
+        lights[count, 15] = 1.0 if kind[n] == 0 else 0.0
+        lights[count, 19] = math.cos(math.radians(cutoff[n])) if cutoff[n] < 180.0 else -1.0
+        lights[count, 20] = exponent[n]
+        count += 1
+    return count
+
+
+@_compiled
+def _behind(pose):
+    """Returns whether the camera is behind a plane: its normal points away."""
+    return pose[2] * pose[9] + pose[5] * pose[10] + pose[8] * pose[11] > 0.0
+
+
+@_compiled
+def unchanged(
+    shapes, scales, colours, poses, lights, camera, old_scales, old_colours, old_poses, old_lights, old_camera
+):
+    """Returns whether the shapes, the lights and the camera are as they were."""
+    for k in range(12):
+        if camera[k] != old_camera[k]:
+            return False
+    for n in range(len(lights)):
+        for k in range(LIGHT_COLUMNS):
+            if lights[n, k] != old_lights[n, k]:
+                return False
+    for s in shapes:
+        for k in range(12):
+            if poses[s, k] != old_poses[s, k]:
+                return False
+        for k in range(4):
+            if scales[s, k] != old_scales[s, k] or colours[s, k] != old_colours[s, k]:
+                return False
+    return True
+
+
+@_compiled
+def _outside(pose, scale, box, kind, focal, near, half_w, half_h):
+    """Returns whether a shape's box lies wholly on the outer side of a plane of the view's pyramid."""
+    cx, cy, cz, hx, hy, hz = box[0], box[1], box[2], box[3], box[4], box[5]
+    if kind != MESH:
+        hx, hy, hz = scale[0], scale[1], scale[2] + scale[3]
+    x = pose[0] * cx + pose[1] * cy + pose[2] * cz + pose[9]
+    y = pose[3] * cx + pose[4] * cy + pose[5] * cz + pose[10]
+    z = pose[6] * cx + pose[7] * cy + pose[8] * cz + pose[11]
+    for plane in range(5):
+        a, b, c, d = _ZERO, _ZERO, -_ONE, -near  # in front of the near plane
+        if plane == 1 or plane == 2:
+            a, c, d = focal if plane == 1 else -focal, -half_w, _ZERO
+        elif plane > 2:
+            b, c, d = focal if plane == 3 else -focal, -half_h, _ZERO
+        reach = (
+            hx * abs(a * pose[0] + b * pose[3] + c * pose[6])
+            + hy * abs(a * pose[1] + b * pose[4] + c * pose[7])
+            + hz * abs(a * pose[2] + b * pose[5] + c * pose[8])
+        )
+        if a * x + b * y + c * z + d < -reach:
+            return True
+    return False
+
+
+@_compiled
+def _level(pose, scale, box, kind, radius, first, count, edges, focal, near, wanted_px):
+    """Returns the coarsest level whose edges look no longer than `wanted_px`, -1 for a shape too small to be seen."""
+    if kind == PLANE:
+        return first
+    if radius * focal < SMALL_PX * max(-pose[11], near):
+        return -1
+    away, size = _ZERO, _ONE  # from the camera to the box around the shape, in the shape's axes
+    for k in range(3):
+        eye = -(pose[k] * pose[9] + pose[3 + k] * pose[10] + pose[6 + k] * pose[11])
+        half = box[3 + k] if kind == MESH else scale[k] + (scale[3] if k == 2 else _ZERO)
+        out = max(abs(eye - box[k]) - half, _ZERO)
+        away += out * out
+    if kind != MESH:
+        size = max(scale[0], scale[1])
+    room = wanted_px * max(np.float32(math.sqrt(away)), near)
+    level = first
+    for k in range(first, first + count):
+        if edges[k] * size * focal <= room:
+            level = k
+    return level
+
+
+@_compiled
+def _project(pose, scale, vertices, first, count, focal, half_w, half_h, points):
+    """Fills points (count, 4): place on the screen in samples, 1 / depth, depth."""
+    a0, a1, a2, a3 = pose[0] * scale[0], pose[1] * scale[1], pose[2] * scale[2], pose[2] * scale[3]
+    b0, b1, b2, b3 = pose[3] * scale[0], pose[4] * scale[1], pose[5] * scale[2], pose[5] * scale[3]
+    c0, c1, c2, c3 = pose[6] * scale[0], pose[7] * scale[1], pose[8] * scale[2], pose[8] * scale[3]
+    for i in range(count):
+        v = first + i
+        p, q, r, o = vertices[v, 0], vertices[v, 1], vertices[v, 2], vertices[v, 3]
+        depth = -(c0 * p + c1 * q + c2 * r + c3 * o + pose[11])
+        inverse = _ONE / depth
+        points[i, 0] = half_w + focal * (a0 * p + a1 * q + a2 * r + a3 * o + pose[9]) * inverse
+        points[i, 1] = half_h - focal * (b0 * p + b1 * q + b2 * r + b3 * o + pose[10]) * inverse
+        points[i, 2] = inverse
+        points[i, 3] = depth
+
+
+@_compiled
+def _fill(x0, y0, z0, x1, y1, z1, x2, y2, z2, name, nearest, owner, bounds):
+    """Draws one triangle whose corners go round against the clock (y points down, so its area is negative)."""
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    if not area < _ZERO:
+        return
+    rows, columns = nearest.shape
+    low_x, high_x = min(x0, min(x1, x2)), max(x0, max(x1, x2))
+    low_y, high_y = min(y0, min(y1, y2)), max(y0, max(y1, y2))
+    if high_x < _HALF or high_y < _HALF or low_x > columns or low_y > rows:
+        return
+    left = np.int64(math.ceil(max(low_x, _ZERO) - _HALF))
+    right = np.int64(math.floor(min(high_x, np.float32(columns)) - _HALF))
+    top = np.int64(math.ceil(max(low_y, _ZERO) - _HALF))
+    bottom = np.int64(math.floor(min(high_y, np.float32(rows)) - _HALF))
+    if left > right or top > bottom:
+        return
+    inverse = _ONE / area
+    # each corner's weight is 1 in it and 0 on the opposite edge, linear on the screen; so is 1 / depth
+    u_x, u_y = (y1 - y2) * inverse, (x2 - x1) * inverse
+    v_x, v_y = (y2 - y0) * inverse, (x0 - x2) * inverse
+    w_x = -u_x - v_x
+    z_x = u_x * (z0 - z2) + v_x * (z1 - z2)
+    drawn = False
+    for row in range(top, bottom + 1):
+        y = np.float32(row) + _HALF - y2
+        x = np.float32(left) + _HALF - x2
+        u, v = u_x * x + u_y * y, v_x * x + v_y * y
+        first, last = left, right
+        if right - left > 6:  # a long row: its ends by division, not sample by sample
+            span = np.float32(right - left)
+            start, end = _ZERO, span
+            for k in range(3):
+                value, slope = (u, u_x) if k == 0 else (v, v_x) if k == 1 else (_ONE - u - v, w_x)
+                if slope > _ZERO:
+                    start = max(start, -value / slope)
+                elif slope < _ZERO:
+                    end = min(end, -value / slope)
+                elif value < _ZERO:
+                    end = -_ONE
+            if start > end:
+                continue
+            # a sample more on each side: the exact test below decides
+            first = max(left, left + np.int64(start) - 1)
+            last = min(right, left + np.int64(end) + 2)
+            skipped = np.float32(first - left)
+            u, v = u + skipped * u_x, v + skipped * v_x
+        z = z2 + u * (z0 - z2) + v * (z1 - z2)
+        for column in range(first, last + 1):
+            if u >= _ZERO and v >= _ZERO and u + v <= _ONE and z > nearest[row, column]:
+                nearest[row, column] = z
+                owner[row, column] = name
+                drawn = True
+            u += u_x
+            v += v_x
+            z += z_x
+    if drawn:
+        bounds[0], bounds[1] = min(bounds[0], top), max(bounds[1], bottom)
+        bounds[2], bounds[3] = min(bounds[2], left), max(bounds[3], right)
+
+
+@_compiled
+def _clipped(points, a, b, c, near, half_w, half_h, corners):
+    """Fills corners (4, 3) with what of a triangle lies beyond the near plane; returns how many corners that has."""
+    count = 0
+    for k in range(3):
+        i = a if k == 0 else b if k == 1 else c
+        j = b if k == 0 else c if k == 1 else a
+        d, e = points[i, 3], points[j, 3]
+        if d >= near:
+            corners[count, 0], corners[count, 1], corners[count, 2] = points[i, 0], points[i, 1], points[i, 2]
+            count += 1
+        if (d >= near) != (e >= near):
+            t = (near - d) / (e - d)
+            # places on the screen times depth are linear along the edge
+            x = (_ONE - t) * (points[i, 0] - half_w) * d + t * (points[j, 0] - half_w) * e
+            y = (_ONE - t) * (points[i, 1] - half_h) * d + t * (points[j, 1] - half_h) * e
+            corners[count, 0], corners[count, 1], corners[count, 2] = half_w + x / near, half_h + y / near, _ONE / near
+            count += 1
+    return count
+
+
+@_compiled
+def _radius(s, radii, scales):
+    if radii[s] >= _ZERO:
+        return radii[s]
+    return np.float32(math.sqrt(scales[s, 0] ** 2 + scales[s, 1] ** 2 + (scales[s, 2] + scales[s, 3]) ** 2))
+
+
+@_compiled
+def _draw(
+    s, kind, radius, level, level_faces, level_vertices, vertices, triangles, scales, poses,
+    focal, near, half_w, half_h, points, corners, nearest, owner, bounds,
+):  # fmt: skip
+    """Draws one level of one shape."""
+    first = level_vertices[level, 0]
+    _project(poses[s], scales[s], vertices, first, level_vertices[level, 1], focal, half_w, half_h, points)
+    whole = -poses[s, 11] - radius > near and kind != PLANE
+    turned = kind == PLANE and _behind(poses[s])
+    for f in range(level_faces[level, 0], level_faces[level, 0] + level_faces[level, 1]):
+        a, b, c = triangles[f, 0] - first, triangles[f, 1] - first, triangles[f, 2] - first
+        if turned:
+            a, b = b, a
+        count, cut = 3, False
+        if not whole:
+            beyond = (points[a, 3] >= near) + (points[b, 3] >= near) + (points[c, 3] >= near)
+            if beyond == 0:
+                continue
+            if beyond < 3:
+                count, cut = _clipped(points, a, b, c, near, half_w, half_h, corners), True
+        x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
+        x1, y1, z1 = points[b, 0], points[b, 1], points[b, 2]
+        x2, y2, z2 = points[c, 0], points[c, 1], points[c, 2]
+        for k in range(1, count - 1):
+            if cut:
+                x0, y0, z0 = corners[0, 0], corners[0, 1], corners[0, 2]
+                x1, y1, z1 = corners[k, 0], corners[k, 1], corners[k, 2]
+                x2, y2, z2 = corners[k + 1, 0], corners[k + 1, 1], corners[k + 1, 2]
+            _fill(x0, y0, z0, x1, y1, z1, x2, y2, z2, np.int32((s << FACE_BITS) | f), nearest, owner, bounds)
+
+
+@_compiled
+def cover(
+    drawn, veils, finest, kinds, radii, boxes, level_from, level_count, level_edges, level_faces, level_vertices,
+    vertices, triangles, scales, colours, poses, focal, near, wanted_px, points, corners,
+    start, started, nearest, owner, bounds, used,
+):  # fmt: skip
+    """Draws those of the shapes `drawn` that are opaque, or (`veils`) those that are not, into `nearest` and `owner`.
+
+    Args:
+        start: what `nearest` begins as where `started`; nothing otherwise.
+        bounds: (4,) is filled with the first and last row and column that were drawn to.
+        used: (S,) marks the shapes that were looked at.
+
+    Returns:
+        how many triangles were looked at.
+    """
+    rows, columns = nearest.shape
+    half_w, half_h = np.float32(0.5 * columns), np.float32(0.5 * rows)
+    owner[:] = -1
+    if started:
+        nearest[:] = start
+    else:
+        nearest[:] = 0.0
+    bounds[0], bounds[1], bounds[2], bounds[3] = rows, -1, columns, -1
+    total = 0
+    for s in drawn:
+        if colours[s, 3] <= 0.0 or (colours[s, 3] < OPAQUE) != veils:
+            continue
+        if kinds[s] != PLANE and _outside(poses[s], scales[s], boxes[s], kinds[s], focal, near, half_w, half_h):
+            continue
+        radius = _radius(s, radii, scales)
+        count = 1 if finest else level_count[s]
+        level = _level(
+            poses[s], scales[s], boxes[s], kinds[s], radius, level_from[s], count, level_edges, focal, near, wanted_px
+        )
+        if level < 0:
+            continue
+        _draw(
+            s, kinds[s], radius, level, level_faces, level_vertices, vertices, triangles, scales, poses,
+            focal, near, half_w, half_h, points, corners, nearest, owner, bounds,
+        )  # fmt: skip
+        used[s] = True
+        total += level_faces[level, 1]
+    return total
+
+
+@_compiled
+def visible_veils(shapes, kinds, radii, boxes, scales, colours, poses, focal, near, rows, columns, told):
+    """Fills `told` with the transparent shapes that are in view, the farthest first; returns how many there are."""
+    half_w, half_h = np.float32(0.5 * columns), np.float32(0.5 * rows)
+    count = 0
+    for s in shapes:
+        if not (0.0 < colours[s, 3] < OPAQUE):
+            continue
+        if kinds[s] != PLANE and _outside(poses[s], scales[s], boxes[s], kinds[s], focal, near, half_w, half_h):
+            continue
+        at = count
+        away = _distance(s, kinds, radii, scales, poses)
+        while at > 0 and _distance(told[at - 1], kinds, radii, scales, poses) < away:
+            told[at] = told[at - 1]
+            at -= 1
+        told[at] = s
+        count += 1
+    return count
+
+
+@_compiled
+def _distance(s, kinds, radii, scales, poses):
+    if kinds[s] == PLANE:
+        return np.float32(1e10)
+    pose = poses[s]
+    return np.float32(math.sqrt(pose[9] ** 2 + pose[10] ** 2 + pose[11] ** 2)) - _radius(s, radii, scales)

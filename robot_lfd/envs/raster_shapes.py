@@ -1,0 +1,220 @@
+"""Triangles of MuJoCo's shapes at several levels of detail; those of meshes are made once and kept on the disk."""
+
+# pyright: reportAttributeAccessIssue=false
+# mujoco is a compiled module without types
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import NamedTuple
+
+import fast_simplification
+import mujoco
+import numpy as np
+from scipy.spatial import cKDTree
+
+from robot_lfd.envs.stored_once import stored_once
+
+VERSION = 3
+FEWEST = 16  # triangles of the coarsest level of a mesh
+HALVES = 9  # at most so many levels
+_NORMAL_NEIGHBOURS = 6
+_KNOWN: dict[str, list[Level]] = {}  # by the content of the mesh: environments of one process share them
+
+
+class Level(NamedTuple):
+    """One level of detail.
+
+    Attributes:
+        vertices: (V, 4) float32: x y z, and how many half-lengths of a capsule are added to z.
+        triangles: (F, 3) int32, anticlockwise from outside. normals: (F, 9) float32, of each corner.
+        error: metres that it is away from the finest level, but for a twentieth of that one's vertices.
+    """
+
+    vertices: np.ndarray
+    triangles: np.ndarray
+    normals: np.ndarray
+    error: float
+
+
+def primitive(kind: int, slices: int, stacks: int) -> list[Level]:
+    """Returns the levels of a plane, sphere, capsule, ellipsoid, cylinder or box of size 1, finest first."""
+    types = mujoco.mjtGeom
+    if kind == types.mjGEOM_BOX:
+        return [_box()]
+    if kind == types.mjGEOM_PLANE:
+        return [_quads([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], 4 * [[0, 0, 1]], [[0, 1, 2, 3]], 0.0)]
+    rounds = [(slices, stacks), (slices * 2 // 3, stacks * 2 // 3), (slices // 2, stacks // 2), (8, 4), (6, 4)]
+    if kind == types.mjGEOM_CYLINDER:
+        return [_cylinder(n) for n, _ in rounds]
+    return [_ball(n, m + m % 2, kind == types.mjGEOM_CAPSULE) for n, m in rounds]
+
+
+def _quads(points, normals, quads, error: float) -> Level:
+    """Builds a level from points with one normal each, and polygons of them."""
+    rows = [[q[0], q[k], q[k + 1]] for q in quads for k in range(1, len(q) - 1)]
+    triangles = np.array(rows, np.int32)
+    points = np.array(points, np.float32)
+    if points.shape[1] == 3:
+        points = np.concatenate([points, np.zeros((len(points), 1), np.float32)], 1)
+    return Level(points, triangles, np.array(normals, np.float32)[triangles].reshape(-1, 9), error)
+
+
+def _box() -> Level:
+    points, normals, quads = [], [], []
+    for axis in range(3):
+        for sign in (-1.0, 1.0):
+            normal, across, up = np.zeros(3), np.zeros(3), np.zeros(3)
+            normal[axis], across[(axis + 1) % 3], up[(axis + 2) % 3] = sign, sign, 1.0
+            quads.append([len(points) + k for k in range(4)])
+            for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
+                points.append(normal + a * across + b * up)
+                normals.append(normal)
+    return _quads(points, normals, quads, 0.0)
+
+
+def _cylinder(slices: int) -> Level:
+    angles = 2.0 * np.pi * np.arange(slices) / slices
+    ring = np.stack([np.cos(angles), np.sin(angles), 0.0 * angles], 1)
+    up = np.array([0.0, 0.0, 1.0])
+    points = np.concatenate([ring - up, ring + up, ring - up, ring + up])
+    flat = np.tile(up, (slices, 1))
+    normals = np.concatenate([ring, ring, -flat, flat])
+    sides = [[i, (i + 1) % slices, slices + (i + 1) % slices, slices + i] for i in range(slices)]
+    caps = [[3 * slices - 1 - i for i in range(slices)], [3 * slices + i for i in range(slices)]]
+    return _quads(points, normals, sides + caps, 1.0 - np.cos(np.pi / slices))
+
+
+def _ball(slices: int, stacks: int, capsule: bool) -> Level:
+    """A sphere; for a capsule its equator is doubled, and each half moves by a half-length."""
+    half = stacks // 2
+    heights = np.concatenate([np.linspace(-np.pi / 2, 0, half + 1), np.linspace(0, np.pi / 2, half + 1)])
+    shifts = np.repeat([-1.0, 1.0], half + 1) * capsule
+    if not capsule:
+        heights, shifts = np.delete(heights, half), np.delete(shifts, half)
+    angles = 2.0 * np.pi * np.arange(slices) / slices
+    points, normals, quads = [], [], []
+    for height, shift in zip(heights, shifts, strict=True):
+        for angle in angles:
+            normal = [np.cos(height) * np.cos(angle), np.cos(height) * np.sin(angle), np.sin(height)]
+            points.append([*normal, shift])
+            normals.append(normal)
+    for row in range(len(heights) - 1):
+        for i in range(slices):
+            j = (i + 1) % slices
+            quads.append([row * slices + i, row * slices + j, (row + 1) * slices + j, (row + 1) * slices + i])
+    return _quads(points, normals, quads, 1.0 - np.cos(np.pi / slices))
+
+
+def mesh(model: mujoco.MjModel, number: int) -> Level:
+    """Returns a mesh as it is compiled."""
+    first, count = model.mesh_vertadr[number], model.mesh_vertnum[number]
+    vertices = np.zeros((count, 4), np.float32)
+    vertices[:, :3] = model.mesh_vert[first : first + count]
+    faces = slice(model.mesh_faceadr[number], model.mesh_faceadr[number] + model.mesh_facenum[number])
+    triangles = model.mesh_face[faces].astype(np.int32)
+    normals = model.mesh_normal[model.mesh_normaladr[number] + model.mesh_facenormal[faces]]  # (F, 3, 3)
+    if model.mesh_texcoordadr[number] < 0:  # as MuJoCo has it: a smooth normal that leans too far is not taken
+        flat = _flat(vertices[triangles, :3])[:, None]
+        normals = np.where((normals * flat).sum(2, keepdims=True) < 0.8, flat, normals)
+    return Level(vertices, triangles, normals.reshape(-1, 9).astype(np.float32), 0.0)
+
+
+def coarser(fine: Level) -> list[Level]:
+    """Returns ever coarser levels of a mesh, each with about half the triangles of the one before.
+
+    They are made when no process has made them of the same mesh before, and kept in the user's cache folder.
+    """
+    if len(fine.triangles) < 2 * FEWEST:
+        return []
+    content = content_of(fine)
+    if content not in _KNOWN:
+        recipe = f"{VERSION} {FEWEST} {HALVES} {content}"
+        try:
+            folder = stored_once("mesh", recipe, lambda: {"levels.npz": _packed(_simplified(fine))})
+            _KNOWN[content] = _unpacked((folder / "levels.npz").read_bytes())
+        except OSError:  # the cache folder takes no files
+            _KNOWN[content] = _simplified(fine)
+    return _KNOWN[content]
+
+
+def content_of(level: Level) -> str:
+    """Returns a digest of all numbers of a level."""
+    return hashlib.sha256(level.vertices.tobytes() + level.triangles.tobytes() + level.normals.tobytes()).hexdigest()
+
+
+def _packed(levels: list[Level]) -> bytes:
+    file, arrays = io.BytesIO(), {}
+    for k, level in enumerate(levels):
+        arrays |= {f"vertices{k}": level.vertices, f"triangles{k}": level.triangles, f"normals{k}": level.normals}
+    np.savez(file, errors=np.array([level.error for level in levels]), **arrays)
+    return file.getvalue()
+
+
+def _unpacked(data: bytes) -> list[Level]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as found:
+        errors = found["errors"]
+        return [
+            Level(found[f"vertices{k}"], found[f"triangles{k}"], found[f"normals{k}"], float(error))
+            for k, error in enumerate(errors)
+        ]
+
+
+def _simplified(fine: Level) -> list[Level]:
+    levels: list[Level] = []
+    points, at = np.unique(fine.vertices[:, :3], axis=0, return_inverse=True)
+    triangles = at.ravel().astype(np.int32)[fine.triangles]
+    tree = cKDTree(fine.vertices[fine.triangles, :3].reshape(-1, 3).astype(np.float64))
+    corner_normals = fine.normals.reshape(-1, 3)
+    count = len(triangles)
+    while count // 2 >= FEWEST and len(levels) < HALVES:
+        count //= 2
+        made, faces = fast_simplification.simplify(points, triangles, target_count=count)[:2]
+        if len(faces) == 0 or (levels and len(faces) >= len(levels[-1].triangles)):
+            break
+        levels.append(_with_normals(_without_spikes(made, faces, points), faces, tree, corner_normals, points))
+    return levels
+
+
+def _with_normals(
+    points: np.ndarray, triangles: np.ndarray, tree: cKDTree, normals: np.ndarray, whole: np.ndarray
+) -> Level:
+    """Gives each corner the mean normal of the whole mesh's corners near it that look the way its triangle does."""
+    corners = points[triangles].astype(np.float64)  # (F, 3, 3)
+    flat = _flat(corners)
+    asked = corners + 0.1 * (corners.mean(1, keepdims=True) - corners)
+    _, near = tree.query(asked.reshape(-1, 3), k=min(_NORMAL_NEIGHBOURS, len(normals)))
+    candidates = normals[near].reshape(len(triangles), 3, -1, 3)
+    agree = np.einsum("fckx,fx->fck", candidates, flat)
+    mean = np.einsum("fckx,fck->fcx", candidates, np.where(agree > 0.5, agree, 0.0))
+    length = np.linalg.norm(mean, axis=2, keepdims=True)
+    mean = np.where(length > 1e-6, mean / np.maximum(length, 1e-6), flat[:, None])
+    vertices = np.concatenate([points, np.zeros((len(points), 1))], 1).astype(np.float32)
+    return Level(
+        vertices, triangles.astype(np.int32), mean.reshape(-1, 9).astype(np.float32), _error(corners, flat, whole)
+    )
+
+
+def _without_spikes(points: np.ndarray, triangles: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Returns points of a simplified mesh, with those that lie far off put back on the whole mesh's nearest vertex."""
+    away, near = cKDTree(whole.astype(np.float64)).query(points.astype(np.float64))
+    corners = points[triangles].astype(np.float64)
+    allowed = 2.0 * _error(corners, _flat(corners), whole) + 1e-6
+    return np.where((away > allowed)[:, None], whole[near], points)
+
+
+def _flat(corners: np.ndarray) -> np.ndarray:
+    """Returns the normals (F, 3) of triangles (F, 3, 3)."""
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+
+
+def _error(corners: np.ndarray, flat: np.ndarray, points: np.ndarray) -> float:
+    """Returns how far points (V, 3) are from triangles (F, 3, 3) with normals `flat`, but for a twentieth of them."""
+    weights = np.array([[a, b, 5 - a - b] for a in range(6) for b in range(6 - a)]) / 5.0
+    samples = np.einsum("kc,fcx->fkx", weights, corners).reshape(-1, 3)
+    _, near = cKDTree(samples).query(points.astype(np.float64))
+    face = near // len(weights)
+    away = np.abs(np.einsum("nx,nx->n", points - samples[near], flat[face]))
+    return float(np.quantile(away, 0.95))
