@@ -80,7 +80,7 @@ def measure(args: argparse.Namespace, seed: int, kind: str) -> list[dict[str, An
         score = cached(home / f"eval{number}.json", lambda run=run: lfd("eval", run, "--episodes", args.episodes))
         row = {"seed": seed, "adds": kind, "round": number, "success": score["success_rate"]}
         row |= {"interval": [round(x, 4) for x in score["interval"]], "trained_s": trained["seconds"]}
-        rows.append(row | by_hand(demos, more))
+        rows.append(row | cached(home / f"hand{number}.json", lambda: by_hand(demos, more)))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
         if number < args.rounds:
             step = {"corrections": corrected, "demos": shown}[kind]

@@ -126,7 +126,7 @@ def _keep(
 ) -> Deployed:
     length = len(tape)
     said = {**meta, "held_back": {k: n for k, n in pilot.held_back.items() if n}}
-    said |= {"stop_reason": pilot.stop_reason} if pilot.stop_reason else {}
+    said |= {"stop_reason": pilot.stop_reason, "stopped_at": pilot.stopped_at} if pilot.stop_reason else {}
     times = np.stack([pace.scheduled[:length], pace.actual[:length]], 1) if pace.actual else None
     episode = tape.episode(time=times, intervention=np.array(by_hand), meta=said)
     if pilot.stop_reason:

@@ -81,7 +81,7 @@ class Limited:
     stop, asks for rest at once. The gripper keeps its grip while the arm stops.
 
     Attributes:
-        stop_reason: why it stopped; None while it runs.
+        stop_reason: why it stopped; None while it runs. stopped_at: the step of the episode from which it brakes.
         held_back: how many actions of this episode each limit has changed: range, speed, box, acceleration, jerk,
             joints, tilt.
 
@@ -92,6 +92,8 @@ class Limited:
     def __init__(self, policy: Policy, arm: ArmEnv, limits: Limits | None = None) -> None:
         self.policy, self.limits = policy, limits or default_limits(arm)
         self.stop_reason: str | None = None
+        self.stopped_at: int | None = None
+        self._tick = 0  # answers given in this episode
         self.held_back: Counter[str] = Counter()
         scale = np.asarray(arm.action_scale, np.float64)
         self._speed = np.minimum(self.limits.speed / (scale * arm.control_hz), 1.0)  # (A,) share of the action range
@@ -120,12 +122,14 @@ class Limited:
         self._last, self._box, self._upright, self._lean_before = np.zeros(self._size), None, None, 0.0
         self._outside, self._change = -np.inf, np.zeros(self._size)
         self._sight.reset()
+        self._tick = 0
         if not self._emergency:
-            self.stop_reason = None
+            self.stop_reason = self.stopped_at = None
 
     def stop(self, reason: str, *, at_once: bool = False) -> None:
         """Stops the arm from the next action on; the first reason given is kept."""
-        self.stop_reason = self.stop_reason or reason
+        if self.stop_reason is None:
+            self.stop_reason, self.stopped_at = reason, self._tick
         self._emergency = self._emergency or at_once
 
     @property
@@ -151,7 +155,7 @@ class Limited:
         if self.stop_reason is not None:
             wanted = np.where(self._grip, self._last, 0.0)
         action = wanted if self._emergency else self._within(wanted, obs)
-        self._last = action
+        self._last, self._tick = action, self._tick + 1
         return self._last.astype(np.float32)
 
     def _asked(self, obs: dict[str, np.ndarray]) -> np.ndarray:

@@ -86,6 +86,11 @@ class ClipMaker:
             _keep(folder, episode_id, kept)
         return kept
 
+    def shown(self) -> list[str]:
+        """Returns the cameras that are shown side by side: the one that was asked for, else all stored ones."""
+        stored = [k.removeprefix("images/") for k in self.store.spec.features if k.startswith("images/")]
+        return [self.camera] if self.camera else stored
+
     def cameras(self) -> list[str]:
         """Returns every camera that an episode can be seen through; the first is the one shown without being asked."""
         stored = [k.removeprefix("images/") for k in self.store.spec.features if k.startswith("images/")]
@@ -93,8 +98,7 @@ class ClipMaker:
             known = list(arm_of(self.simulator()).camera_names)
         except LfdError:
             known = []
-        first = [self.camera] if self.camera else []
-        return list(dict.fromkeys([*first, *stored, *known]))
+        return list(dict.fromkeys([*self.shown(), *stored, *known]))
 
     def still(self, episode_id: str) -> bytes:
         """Returns the last picture alone as a JPEG, without drawing the rest; empty where there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +22,14 @@ CHOSEN = 3
 LATE_SHARE = 0.5  # of a control period: what `Pace` counts as late
 
 
-def dataset_summary(store: DemoStore, rows: list[dict[str, Any]], hidden: int) -> dict[str, Any]:
-    """Returns the head of the page. `hidden`: episodes that the dataset has beyond the rows shown."""
+def dataset_summary(
+    store: DemoStore, rows: list[dict[str, Any]], hidden: int, cameras: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Returns the head of the page.
+
+    Args:
+        hidden: episodes that the dataset has beyond the rows shown. cameras: those that are shown side by side.
+    """
     spec = store.spec
     solved = sum(r["success"] for r in rows)
     return {
@@ -31,6 +37,7 @@ def dataset_summary(store: DemoStore, rows: list[dict[str, Any]], hidden: int) -
         "env": spec.env_id,
         "env_kwargs": spec.env_kwargs,
         "control_hz": spec.control_hz,
+        "cameras": list(cameras),
         "episodes": len(rows),
         "hidden": hidden,
         "solved": solved,
@@ -69,6 +76,7 @@ def said(info: EpisodeInfo) -> dict[str, Any]:
         "deleted": info.deleted,
         "policy": meta.get("policy"),
         "stop_reason": meta.get("stop_reason"),
+        "stopped_at": meta.get("stopped_at"),
     }
 
 
@@ -96,6 +104,14 @@ def measures(arrays: Mapping[str, np.ndarray], control_hz: float) -> dict[str, A
     }
 
 
+def pending(length: int, control_hz: float) -> dict[str, Any]:
+    """Returns what stands in for `measures` of an episode whose arrays were not read yet."""
+    return {
+        "pending": True, "length": length, "seconds": _short(length / control_hz), "return": None, "smoothness": None,
+        "interventions": 0, "by_hand": [], "late": 0, "late_steps": [], "late_worst_ms": None, "achieved_hz": None,
+    }  # fmt: skip
+
+
 def achieved_hz(actual: np.ndarray) -> float | None:
     """Returns the steps per second between the first and the last step; None for a single one."""
     span = float(actual[-1] - actual[0])
@@ -115,11 +131,19 @@ def charts(episode: Episode, spec: DatasetSpec) -> list[dict[str, Any]]:
     for key in [*chosen, *(k for k in sorted(keys) if k not in chosen)]:
         about = spec.features.get(f"obs/{key}", {})
         groups.append(_chart(key, str(about.get("unit", "")), _lines(key, episode.obs[key], about), key in chosen))
+    rate = _chart("rate", "Hz", [("steps per second", _rates(episode.time[:, 1]))], shown=False)
+    rate["range"] = [0.0, 1.25 * spec.control_hz]
     late = _chart(
         "lateness", "ms after due", [("late by", 1000.0 * (episode.time[:, 1] - episode.time[:, 0]))], shown=True
     )
     late["limit"] = _short(1000.0 * LATE_SHARE / spec.control_hz)
-    return [*groups, late]
+    return [*groups, rate, late]
+
+
+def _rates(actual: np.ndarray) -> np.ndarray:
+    """Returns how fast each step followed the one before, Hz (T,); NaN for the first."""
+    gaps = np.diff(actual, prepend=np.nan)
+    return np.divide(1.0, gaps, out=np.full(len(gaps), np.nan), where=gaps > 0)
 
 
 def _action_chart(episode: Episode, feature: dict[str, Any]) -> dict[str, Any]:
@@ -169,9 +193,10 @@ def belief_charts(policy: Any, episode: Episode) -> list[dict[str, Any]]:
     cloning) has an opinion on the action alone.
     """
     before, action, _, _ = step_rows(episode)
-    gap = action_gaps(policy, episode)
-    found = [_chart("disagreement", "distance to the policy's action", [("|a - policy(s)|", gap)], shown=True)]
-    if not getattr(policy, "has_critic", False):
+    gap, judges = action_gaps(policy, episode), getattr(policy, "has_critic", False)
+    unit = "distance to the policy's action" + ("" if judges else "; it has no critic, so no Q, V or reward")
+    found = [_chart("disagreement", unit, [("|a - policy(s)|", gap)], shown=True)]
+    if not judges:
         return found
     values = [("Q(s, a)", policy.q(before, action)), ("V(s)", policy.value(before))]
     reward = policy.recovered_reward(*step_rows(episode))

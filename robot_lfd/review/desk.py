@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from robot_lfd.demos.store import DemoStore, EpisodeInfo
 from robot_lfd.errors import LfdError
 from robot_lfd.review.beside import fly, kept_film, time_for
 from robot_lfd.review.clips import ClipMaker
-from robot_lfd.review.describe import belief_charts, charts, dataset_summary, judgement, measures, misfit, said
+from robot_lfd.review.describe import belief_charts, charts, dataset_summary, judgement, measures, misfit, pending, said
 from robot_lfd.review.evaluation import EvaluationDesk
 from robot_lfd.review.studio import STILL, Studio
 from robot_lfd.review.wishes import Conflict, checked, revision, whole_number
@@ -24,6 +25,7 @@ MEASURED = ("reward", "time", "intervention")
 PATH = "obs/eef_pos"
 MOST_AT_ONCE = 256
 SMALLEST_PX, LARGEST_PX = 64, 1024
+MOMENT_S = 0.2  # rows are measured for so long at a time
 
 
 class Desk:
@@ -52,27 +54,45 @@ class Desk:
     # What is shown
 
     def index(self) -> dict[str, Any]:
-        """Returns the heads of all datasets and a row for every episode, deleted ones too."""
+        """Returns the heads of all datasets and a row for every episode, deleted ones too.
+
+        No array is read for it: rows of which nothing was computed yet are `pending`; `measured` gives the rest.
+        """
         heads, rows = list[dict[str, Any]](), list[dict[str, Any]]()
         for number, store in enumerate(self.stores):
-            mine = [self.row(number, i, place) for place, i in enumerate(store.ids(deleted=True), 1)]
-            head = dataset_summary(store, [r for r in mine if not r["deleted"]], 0)
+            mine = [self._row(number, i, place, wait=False) for place, i in enumerate(store.ids(deleted=True), 1)]
+            head = dataset_summary(store, [r for r in mine if not r["deleted"]], 0, self._makers[number].shown())
             heads.append({**head, "judged": self._judges[number] is not None})
             rows += mine
-            self._keep_derived(number)
         about = {"algo": self.policy.algo, "step": self.policy.step} if self.policy is not None else None
         return {"datasets": heads, "episodes": rows, "policy": about, "evaluated": bool(self.evaluations.groups)}
 
-    def row(self, dataset: int, episode_id: str, number: int = 0) -> dict[str, Any]:
+    def row(self, dataset: int, episode_id: str) -> dict[str, Any]:
         """Returns what the page shows of an episode; what its arrays say is computed once and kept."""
-        store = self.store(dataset)
+        self._known(dataset, episode_id)
+        return self._row(dataset, episode_id, 0, wait=True)
+
+    def measured(self, dataset: int, first: int) -> tuple[list[dict[str, Any]], int | None]:
+        """Returns rows of a dataset from place `first` on, as many as are done in a moment, and where to go on."""
+        ids = self.store(dataset).ids(deleted=True)
+        rows, until = list[dict[str, Any]](), time.monotonic() + MOMENT_S
+        for place, episode_id in enumerate(ids[first:], first + 1):
+            rows.append(self._row(dataset, episode_id, place, wait=True))
+            if time.monotonic() > until and place < len(ids):
+                return rows, place
+        self._keep_derived(dataset)
+        return rows, None
+
+    def _row(self, dataset: int, episode_id: str, number: int, *, wait: bool) -> dict[str, Any]:
+        store = self.stores[dataset]
         info = store.info(episode_id)
         judge = self._judges[dataset]
         # 2: the version of what `_measure` returns
         key = f"2 {episode_id} {list(info.trim) if info.trim else ''} {judge.path if judge else ''}"
         found = self._derived[dataset].get(key)
-        if found is None:
+        if found is None and wait:
             found = self._derived[dataset][key] = self._measure(store, info, judge)
+        found = pending(info.length, store.spec.control_hz) if found is None else found
         return {**found, **said(info), "dataset": dataset, "number": number, "revision": revision(info)}
 
     def _measure(self, store: DemoStore, info: EpisodeInfo, judge: Any) -> dict[str, Any]:

@@ -40,7 +40,7 @@ function clock(seconds) {
 function digits(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 10000 || size < 0.0005)) return value.toExponential(1);
+  if (size !== 0 && (size >= 10000 || size < 0.0005)) return value.toExponential(1).replaceAll("-", "−");
   return value.toFixed(size >= 100 ? 1 : size >= 10 ? 2 : 3).replace("-", "−");
 }
 

@@ -18,15 +18,18 @@ async function openSource() {
     evaluation: async () => data.evaluation,
     film: async () => ({ url: null, about: "films of evaluations are shown by lfd review without --export" }),
     end: () => null,
+    fill: async () => null,
     async charts(index) {
       return JSON.parse(block("charts-" + index));
     },
-    async clip(index) {
-      if (!clips.has(index)) {
-        const text = block("clip-" + index);
-        clips.set(index, text ? URL.createObjectURL(new Blob([bytes(text)], { type: "video/mp4" })) : null);
+    async clip(index, view) {
+      const camera = view ? data.datasets[data.episodes[index].dataset].cameras.indexOf(view.camera) : 0;
+      const name = `clip-${index}-${camera}`;
+      if (!clips.has(name)) {
+        const text = block(name);
+        clips.set(name, text ? URL.createObjectURL(new Blob([bytes(text)], { type: "video/mp4" })) : null);
       }
-      return clips.get(index);
+      return clips.get(name);
     },
     still(index) {
       const text = block("still-" + index);

@@ -4,15 +4,18 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const charted = new Map(); // chart name -> shown or not, kept from one episode to the next
 let leave = () => 0;
 let drawn = -1; // the episode on the screen: after a change it is drawn again where it was
+let turns = 0; // pages asked for: whoever turns on before a page has come does not want it any more
 
+// Returns whether the episode was drawn.
 async function drawEpisode(source, index) {
-  const before = { index: drawn, frame: leave() };
+  const before = { index: drawn, frame: leave() }, turn = ++turns;
   drawn = index;
   const e = source.episodes[index], T = e.length, hz = source.datasets[e.dataset].control_hz;
-  const charts = await source.charts(index);
+  const [charts] = await Promise.all([source.charts(index), source.fill(index)]);
+  if (turn !== turns) return false;
   const views = [];
   const player = makePlayer(T, hz, e.trim ? e.trim[0] : 0, () => show());
-  const controls = transport(player, T, hz, e);
+  const controls = transport(player, T, hz, e, eventsOf(e, charts));
   const screen = makeScreen(source, e, player);
   const plots = el("div", { class: "plots" });
   const page = el("div", { class: "wide" }, titleBar(source, e),
@@ -53,10 +56,12 @@ async function drawEpisode(source, index) {
   };
   if (before.index === index && before.frame <= T) player.go(before.frame);
   screen.start().catch((problem) => say(problem.message));
+  return true;
 }
 
 function leaveEpisode() {
   leave();
+  turns++;
   drawn = -1;
 }
 
@@ -83,7 +88,22 @@ function titleBar(source, e) {
     el("div", { class: "push" }, step(-1, "‹ Previous"), step(1, "Next ›")));
 }
 
-function transport(player, T, hz, e) {
+// What happened when: the gripper's turns as they were commanded, where the arm was stopped, where the task was solved.
+function eventsOf(e, charts) {
+  const grip = charts.find((c) => c.name === "action")?.lines.find((line) => line.name === "gripper");
+  const found = [];
+  let before = 0;
+  (grip ? grip.values : []).forEach((value, k) => {
+    const side = Math.sign(value);
+    if (before && side && side !== before) found.push([k, side > 0 ? "gripper closes" : "gripper opens", side > 0 ? "▾" : "▴"]);
+    before = side || before;
+  });
+  if (e.stopped_at !== null && e.stopped_at !== undefined) found.push([e.stopped_at - (e.trim ? e.trim[0] : 0), "stopped: " + e.stop_reason, "■"]);
+  if (e.terminated && e.success && !e.trim) found.push([e.length, "solved", "✓"]);
+  return found.filter(([k]) => k >= 0 && k <= e.length);
+}
+
+function transport(player, T, hz, e, events) {
   const play = el("button", { type: "button", class: "play", onclick: () => player.toggle() });
   const speed = el("select", { "aria-label": "Speed", onchange: (event) => player.setSpeed(Number(event.target.value)) },
     SPEEDS.map((s) => el("option", { value: s, selected: s === 1 }, s + "×")));
@@ -91,17 +111,18 @@ function transport(player, T, hz, e) {
   const done = el("div", { class: "done" }), knob = el("div", { class: "knob" });
   const hands = runs(e.by_hand).map(([from, to]) => [el("div", { class: "hand" }), from, to - from]);
   const lates = e.late_steps.map((k) => [el("div", { class: "late" }), k, 0]);
+  const marks = events.map(([k, words, sign]) => [el("div", { class: "event", title: `step ${k}: ${words}` }, sign), k, 0]);
   let stretched = 0;
   const stretch = () => { // a policy beside may take longer than the recording
     stretched = player.length;
     track.setAttribute("aria-valuemax", stretched);
-    for (const [mark, from, width] of [...hands, ...lates]) {
+    for (const [mark, from, width] of [...hands, ...lates, ...marks]) {
       mark.style.left = (100 * from) / stretched + "%";
       if (width) mark.style.width = (100 * width) / stretched + "%";
     }
   };
   const track = el("div", { class: "track", role: "slider", tabindex: "0", "aria-label": "Time", "aria-valuemin": 0, "aria-valuemax": T },
-    el("div", { class: "rail" }, hands.map(([mark]) => mark), done), lates.map(([mark]) => mark), knob);
+    el("div", { class: "rail" }, hands.map(([mark]) => mark), done), lates.map(([mark]) => mark), marks.map(([mark]) => mark), knob);
   const pick = (event) => {
     const box = track.getBoundingClientRect();
     player.go(Math.round(((event.clientX - box.left) / box.width) * player.length));
@@ -109,7 +130,9 @@ function transport(player, T, hz, e) {
   track.addEventListener("pointerdown", (event) => { track.setPointerCapture(event.pointerId); pick(event); });
   track.addEventListener("pointermove", (event) => { if (track.hasPointerCapture(event.pointerId)) pick(event); });
   const jump = (by, name, title) => el("button", { type: "button", title, "aria-label": title, onclick: () => (player.pause(), player.go(player.frame + by)) }, name);
-  const root = el("div", {}, track, el("div", { class: "transport" }, jump(-1, "‹", "One step back"), play, jump(1, "›", "One step on"), speed, time));
+  const legend = events.length > 0 && el("div", { class: "eventNames num" }, events.map(([k, words, sign]) =>
+    el("button", { type: "button", title: "go there", onclick: () => (player.pause(), player.go(k)) }, `${sign} ${words} at ${(k / hz).toFixed(1)} s`)));
+  const root = el("div", {}, track, legend, el("div", { class: "transport" }, jump(-1, "‹", "One step back"), play, jump(1, "›", "One step on"), speed, time));
   return {
     root,
     show() {

@@ -4,11 +4,16 @@ function drawGrid(source) {
   const list = el("ul", { class: "cards" });
   const count = el("span", { class: "count num", role: "status" });
   const picks = source.editable ? makeSelection(source, list) : null;
+  const tellCount = (shown) => {
+    const left = source.episodes.filter((e) => e.pending).length;
+    count.textContent = `${shown} of ${source.episodes.length} episodes` + (left ? `; ${left} still to be measured` : "");
+  };
+  document.addEventListener("measured", () => count.isConnected && tellCount(list.querySelectorAll(".card").length));
   const redraw = () => {
     const found = chosen(source);
     list.replaceChildren(...found.map((e) => card(source, e, picks)));
     if (!found.length) list.replaceChildren(el("li", { class: "empty", style: { gridColumn: "1 / -1" } }, "No episode fits; choose All, clear the filters, or empty the search."));
-    count.textContent = `${found.length} of ${source.episodes.length} episodes`;
+    tellCount(found.length);
     if (picks) picks.shown(found);
   };
   const main = document.getElementById("main");

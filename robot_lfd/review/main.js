@@ -26,8 +26,7 @@ async function route(event, stay = false) {
   if (document.querySelector(".cards")) scrolled = scrollY;
   if (e || evaluation) for (const img of document.querySelectorAll(".cards img")) if (!img.complete) img.removeAttribute("src"); // they would keep the film waiting
   if (e) {
-    await drawEpisode(source, e.index);
-    if (stay) return;
+    if (!(await drawEpisode(source, e.index)) || stay) return;
     scrollTo(0, 0);
     document.getElementById("episode-title").focus({ preventScroll: true });
     say(`Episode ${e.number}, ${e.success ? "solved" : "not solved"}`);
@@ -57,8 +56,22 @@ async function start() {
     });
   }
   prepare();
+  const main = document.getElementById("main");
+  if (source.episodes.some((e) => e.pending)) main.ariaBusy = "true";
   addEventListener("hashchange", route);
   await route();
+  if (main.ariaBusy) await measure();
+}
+
+// What takes its time comes once the grid is there: how the arm moved, and what the policy thinks of it.
+async function measure() {
+  await source.fillAll(() => document.dispatchEvent(new Event("measured")));
+  refresh();
+  document.getElementById("main").ariaBusy = null;
+  if (/^#(e\d+|evaluation)$/.test(location.hash)) return; // nobody looks at the grid, which is drawn anew by and by
+  const label = document.activeElement && document.activeElement.getAttribute("aria-label");
+  await route(null, true);
+  if (label) document.querySelector(`[aria-label="${CSS.escape(label)}"]`)?.focus({ preventScroll: true });
 }
 
 start().catch((problem) => document.getElementById("main").append(el("p", { class: "wide empty" }, "The page cannot be shown: " + problem.message)));

@@ -34,19 +34,19 @@ class Sheet:
 
     row: dict[str, Any]
     charts: list[dict[str, Any]]
-    clip: Clip
+    clips: list[Clip]  # one a camera
 
 
 def episode_sheet(store: DemoStore, maker: ClipMaker, episode_id: str, number: int, policy: Any = None) -> Sheet:
     """Returns the row, the curves and the clip of an episode."""
     episode = store[episode_id]
-    clip = maker.clip(episode_id)
+    clips = [maker.clip(episode_id), *(maker.clip(episode_id, camera) for camera in maker.shown()[1:])]
     row = episode_row(store, episode_id, episode, number)
-    row["pictures"] = clip.note
+    row["pictures"] = clips[0].note
     if policy is not None:
         row |= judgement(policy, episode)
     beliefs = belief_charts(policy, episode) if policy is not None else []
-    return Sheet(row, [*beliefs, *charts(episode, store.spec)], clip)
+    return Sheet(row, [*beliefs, *charts(episode, store.spec)], clips)
 
 
 def write_page(
@@ -72,12 +72,12 @@ def write_page(
         kept = ids[: max(0, max_episodes - len(sheets))]
         judge = policy if policy is not None and misfit(store, policy) is None else None
         with ClipMaker(store, camera, size_px) as maker:
-            mine = []
+            mine, shown = [], maker.shown()
             for number, episode_id in enumerate(kept, 1):
                 mine.append(episode_sheet(store, maker, episode_id, number, judge))
                 mine[-1].row["dataset"] = len(summaries)
                 on_episode()
-        summaries.append(dataset_summary(store, [s.row for s in mine], len(ids) - len(kept)))
+        summaries.append(dataset_summary(store, [s.row for s in mine], len(ids) - len(kept), shown))
         sheets += mine
     if not sheets:
         raise LfdError("there is no episode to review; record some with: lfd record")
@@ -163,9 +163,11 @@ def json_text(data: Any) -> str:
 
 def _blocks(index: int, sheet: Sheet) -> Iterator[str]:
     yield _block(f"charts-{index}", json_text(sheet.charts))
-    if sheet.clip.mp4:
-        yield _block(f"still-{index}", base64.b64encode(sheet.clip.still).decode(), "text/plain")
-        yield _block(f"clip-{index}", base64.b64encode(sheet.clip.mp4).decode(), "text/plain")
+    if sheet.clips[0].mp4:
+        yield _block(f"still-{index}", base64.b64encode(sheet.clips[0].still).decode(), "text/plain")
+    for camera, clip in enumerate(sheet.clips):
+        if clip.mp4:
+            yield _block(f"clip-{index}-{camera}", base64.b64encode(clip.mp4).decode(), "text/plain")
 
 
 def _block(name: str, text: str, kind: str = "application/json") -> str:

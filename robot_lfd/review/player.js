@@ -64,7 +64,7 @@ function makePlayer(T, hz, firstFrame, onFrame) {
   function keepStep(film, master) {
     if (film === master) return;
     if (player.frame >= film.length) film.video.pause(); // it waits at its end
-    else if (Math.abs(film.video.currentTime - timeIn(film, player.frame)) > 3 / hz) film.video.currentTime = timeIn(film, player.frame);
+    else if (Math.abs(film.video.currentTime - timeIn(film, player.frame)) > 2 / hz) film.video.currentTime = timeIn(film, player.frame);
   }
   return player;
 }

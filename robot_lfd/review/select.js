@@ -1,11 +1,12 @@
 // Many episodes at once: chosen by their boxes, changed together, taken back together.
 
 const picked = new Set(); // "dataset/id": a selection outlives a redrawn grid
+let anchor = null; // where a range begins; outlives it too
 
 function makeSelection(source, list) {
   const key = (e) => `${e.dataset}/${e.id}`;
   const chosenNow = () => source.episodes.filter((e) => picked.has(key(e)));
-  let order = [], anchor = null;
+  let order = [];
   const bar = el("section", { class: "bulk", "aria-label": "Change the selected episodes", hidden: true });
   const all = el("button", { type: "button", onclick: () => {
     const whole = order.length && order.every((e) => picked.has(key(e)));

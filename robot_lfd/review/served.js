@@ -13,6 +13,25 @@ async function openSource() {
     ...found,
     editable: true,
     made: JSON.parse(document.getElementById("data").textContent).made,
+    async fill(index) { // a row whose arrays nobody has read yet
+      const e = source.episodes[index];
+      if (e.pending) Object.assign(e, { ...(await ask(one("row", e))), number: e.number, pending: false });
+    },
+    async fillAll(onSome) {
+      const places = new Map(source.episodes.map((e) => [`${e.dataset}/${e.id}`, e]));
+      for (let dataset = 0; dataset < source.datasets.length; dataset++) {
+        const first = source.episodes.find((e) => e.pending && e.dataset === dataset);
+        for (let next = first ? first.number - 1 : null; next !== null; ) {
+          const found = await ask(`rows/${dataset}/${next}`);
+          for (const row of found.rows) {
+            const e = places.get(`${dataset}/${row.id}`);
+            if (e && e.pending) Object.assign(e, row, { pending: false });
+          }
+          next = found.next;
+          onSome();
+        }
+      }
+    },
     charts: (index) => ask(one("curves", source.episodes[index])),
     still: (index) => one("still", source.episodes[index]),
     async clip(index, view) {
@@ -39,7 +58,7 @@ async function openSource() {
     const said = await answer.json();
     indices.forEach((index, k) => {
       const e = source.episodes[index];
-      if (said.rows) Object.assign(e, { ...said.rows[k], number: e.number });
+      if (said.rows) Object.assign(e, { ...said.rows[k], number: e.number, pending: false });
     });
     if (!answer.ok) throw new Error(said.error || answer.statusText);
     return said.rows;

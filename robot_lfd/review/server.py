@@ -77,6 +77,14 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
     async def index(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(desk.index), headers=HEADERS)
 
+    async def row(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(desk.row, *_which(request)), headers=HEADERS)
+
+    async def rows(request: Request) -> Response:
+        dataset, first = request.path_params["dataset"], request.path_params["first"]
+        found, onward = await run_in_threadpool(desk.measured, dataset, first)
+        return JSONResponse({"rows": found, "next": onward}, headers=HEADERS)
+
     async def curves(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(desk.curves, *_which(request)), headers=HEADERS)
 
@@ -118,6 +126,8 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
         Route(f"/{token}/", page),
         Route(f"/{token}/index.json", index),
         Route(f"/{token}/evaluation.json", _answering(evaluation)),
+        Route(f"/{token}/row{one}", _answering(row)),
+        Route(f"/{token}/rows/{{dataset:int}}/{{first:int}}", _answering(rows)),
         Route(f"/{token}/curves{one}", _answering(curves)),
         Route(f"/{token}/clip{one}", _answering(clip)),
         Route(f"/{token}/still{one}", _answering(still)),

@@ -4,27 +4,42 @@ const SIZES = [128, 192, 256, 384, 512, 768];
 const seen = { camera: "", size: "", beside: false }; // kept from one episode to the next
 
 function makeScreen(source, e, player) {
-  const own = pane("Recorded"), other = pane("The policy, from the same start");
-  const screens = el("div", { class: "screens" }, own.root);
-  const films = { own: null, other: null };
+  const dataset = source.datasets[e.dataset];
+  const other = pane("The policy, from the same start");
+  const screens = el("div", { class: "screens" });
+  const films = { own: [], other: null };
+  let own = [];
   const attach = () => player.attach([
-    films.own && { video: films.own, first: e.trim ? e.trim[0] : 0, length: e.length },
-    films.other && { video: films.other.video, first: 0, length: films.other.steps },
-  ].filter(Boolean));
+    ...films.own.filter(Boolean).map((video) => ({ video, first: e.trim ? e.trim[0] : 0, length: e.length })),
+    ...(films.other ? [{ video: films.other.video, first: 0, length: films.other.steps }] : []),
+  ]);
+  const arrange = () => {
+    const many = own.length + (seen.beside ? 1 : 0) > 1;
+    screens.classList.toggle("two", many);
+    for (const one of own) one.name.hidden = !many;
+  };
 
+  // The camera that was chosen, else every one that was recorded, all on one clock.
   async function showOwn() {
-    own.say("drawing …");
-    const view = seen.camera || seen.size ? { camera: seen.camera, size: seen.size } : null;
-    const url = await source.clip(e.index, view);
-    if (!own.root.isConnected) return; // the reader has gone on
-    films.own = url ? own.show(url, `Video of episode ${e.number}`, player) : null;
-    if (!url) own.say(e.pictures || "no pictures");
-    attach();
+    const cameras = seen.camera ? [seen.camera] : dataset.cameras.length ? dataset.cameras : [""];
+    for (const one of own) one.root.remove();
+    own = cameras.map((name) => pane(name || "Recorded"));
+    films.own = [];
+    screens.prepend(...own.map((one) => one.root));
+    arrange();
+    await Promise.all(own.map(async (one, k) => {
+      one.say("drawing …");
+      const usual = k === 0 && !seen.camera && !seen.size; // the one that the grid plays, too
+      const url = await source.clip(e.index, usual ? null : { camera: cameras[k], size: seen.size });
+      if (!one.root.isConnected) return; // the reader has gone on
+      if (url) films.own[k] = one.show(url, `Video of episode ${e.number}` + (cameras[k] && `, camera ${cameras[k]}`), player);
+      else one.say(e.pictures || "no pictures");
+      attach();
+    }));
   }
 
   async function showOther() {
-    screens.classList.toggle("two", seen.beside);
-    own.name.hidden = !seen.beside;
+    arrange();
     if (!seen.beside) {
       other.root.remove();
       films.other = null;
@@ -40,8 +55,7 @@ function makeScreen(source, e, player) {
     attach();
   }
 
-  const judged = source.datasets[e.dataset].judged;
-  own.name.hidden = true;
+  const judged = dataset.judged;
   return { root: el("div", {}, screens, source.editable && viewTools(source, e, showOwn, showOther)), start: () => Promise.all([showOwn(), seen.beside && judged ? showOther() : null]) };
 }
 
@@ -61,14 +75,15 @@ function pane(title) {
 }
 
 function viewTools(source, e, showOwn, showOther) {
-  const camera = el("select", { "aria-label": "Camera", onchange: (event) => ((seen.camera = event.target.value), showOwn()) }, el("option", { value: "" }, "Camera"));
+  const dataset = source.datasets[e.dataset];
+  const camera = el("select", { "aria-label": "Camera", onchange: (event) => ((seen.camera = event.target.value), showOwn()) }, el("option", { value: "" }, dataset.cameras.length > 1 ? "All cameras" : "Camera"));
   source.cameras(e.dataset).then((names) => {
     if (!names.includes(seen.camera)) seen.camera = "";
     camera.append(...names.map((name) => el("option", { value: name, selected: seen.camera === name }, name)));
   }).catch(() => camera.remove());
   const size = el("select", { "aria-label": "Size of the pictures", onchange: (event) => ((seen.size = event.target.value), showOwn()) },
     el("option", { value: "" }, "Size"), SIZES.map((px) => el("option", { value: px, selected: String(px) === seen.size }, px + " px")));
-  const beside = source.datasets[e.dataset].judged && el("button", { type: "button", "aria-pressed": String(seen.beside), onclick: () => {
+  const beside = dataset.judged && el("button", { type: "button", "aria-pressed": String(seen.beside), onclick: () => {
     seen.beside = !seen.beside;
     beside.setAttribute("aria-pressed", String(seen.beside));
     showOther();

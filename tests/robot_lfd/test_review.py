@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from robot_lfd import cli
+from robot_lfd.config import ReviewConfig
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
 from robot_lfd.envs.registry import make_env
 from robot_lfd.review.clips import ClipMaker
 from robot_lfd.review.describe import belief_charts, charts, episode_row
+from robot_lfd.review.desk import Desk
 from robot_lfd.review.page import json_text, write_page
 from robot_lfd.rollout import rollout
 from tests.robot_lfd.point_arm import ID, Chase, make_point_arm, register
@@ -99,7 +101,7 @@ def test_every_episode_has_its_facts_its_curves_and_a_video_of_every_step(store,
         assert row["length"] == len(episode) and row["return"] == pytest.approx(episode.reward.sum(), rel=1e-3)
         assert (row["seed"], row["operator"], row["device"]) == (index + 1, "anna", "scripted")
         assert row["pictures"] == "re-simulated, equal to the recording"
-        (tmp_path / "clip.mp4").write_bytes(base64.b64decode(page.blocks[f"clip-{index}"]))
+        (tmp_path / "clip.mp4").write_bytes(base64.b64decode(page.blocks[f"clip-{index}-0"]))
         assert cv2.VideoCapture(str(tmp_path / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == len(episode) + 1
         assert base64.b64decode(page.blocks[f"still-{index}"])[:2] == b"\xff\xd8"
         assert page.json(f"charts-{index}")[0]["name"] == "action"
@@ -161,7 +163,7 @@ def test_a_label_set_by_hand_and_a_trim_show_on_the_page(store, tmp_path):
     row = page.json("data")["episodes"][0]
     assert (row["success"], row["verdict"], row["length"], row["trim"]) == (False, "relabelled", 3, [1, 4])
     assert len(page.json("charts-0")[0]["lines"][0]["values"]) == 3  # while the clip stays that of the recording
-    (tmp_path / "clip.mp4").write_bytes(base64.b64decode(page.blocks["clip-0"]))
+    (tmp_path / "clip.mp4").write_bytes(base64.b64decode(page.blocks["clip-0-0"]))
     frames = cv2.VideoCapture(str(tmp_path / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)
     assert frames == len(store.recorded(first)) + 1
 
@@ -179,6 +181,44 @@ def test_stored_pictures_are_shown_as_they_are(tmp_path):
     assert row["pictures"] == "" and "images/front" not in {c["name"] for c in page.json("charts-0")}
 
 
+def test_every_stored_camera_is_on_the_page_on_one_clock(tmp_path):
+    env = make_env("pybullet/Reach-v0", cameras=("front", "wrist"), size_px=48)
+    store = DemoStore.create(tmp_path / "pictures", make_spec("pybullet/Reach-v0", env, {}))
+    tape = Tape(env)
+    tape.reset(seed=0)
+    for _ in range(5):
+        tape.step(np.array([0.5, 0.5, 0, 0], np.float32))
+    store.append(tape.episode())
+    page = page_of(store, tmp_path)
+    assert page.json("data")["datasets"][0]["cameras"] == ["front", "wrist"]
+    clips = [base64.b64decode(page.blocks[f"clip-0-{k}"]) for k in (0, 1)]
+    for clip in clips:
+        (tmp_path / "clip.mp4").write_bytes(clip)
+        assert cv2.VideoCapture(str(tmp_path / "clip.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 6
+    assert clips[0] != clips[1]
+
+
+def test_the_index_reads_no_array_and_the_rest_comes_a_moment_at_a_time(store, monkeypatch):
+    desk = Desk([store], ReviewConfig(datasets=(store.path,)))
+    try:
+        with monkeypatch.context() as m:
+            m.setattr(DemoStore, "arrays", None)
+            rows = desk.index()["episodes"]
+        assert [r["pending"] for r in rows] == [True] * 3 and rows[0]["length"] == len(store[store.ids()[0]])
+        monkeypatch.setattr("robot_lfd.review.desk.MOMENT_S", 0.0)
+        first, onward = desk.measured(0, 0)
+        assert [r["number"] for r in first] == [1] and onward == 1 and "pending" not in first[0]
+        monkeypatch.undo()
+        rest, onward = desk.measured(0, 1)
+        assert [r["id"] for r in rest] == store.ids()[1:] and onward is None
+        assert rest[0]["return"] == pytest.approx(store[store.ids()[1]].reward.sum(), rel=1e-3)
+        again = Desk([store], ReviewConfig(datasets=(store.path,)))
+        assert not any("pending" in r for r in again.index()["episodes"])
+        again.close()
+    finally:
+        desk.close()
+
+
 def test_an_episode_that_cannot_be_simulated_again_is_shown_without_a_video_and_says_why(store, tmp_path, monkeypatch):
     def gone(*args, **kwargs):
         from robot_lfd.errors import LfdError
@@ -188,7 +228,7 @@ def test_an_episode_that_cannot_be_simulated_again_is_shown_without_a_video_and_
     monkeypatch.setattr("robot_lfd.review.clips.replay_episode", gone)
     page = page_of(store, tmp_path)
     assert page.json("data")["episodes"][0]["pictures"] == "no pictures: the environment is gone"
-    assert "clip-0" not in page.blocks and page.json("charts-0")
+    assert "clip-0-0" not in page.blocks and page.json("charts-0")
 
 
 def test_a_re_simulation_that_differs_from_the_recording_says_so(store):

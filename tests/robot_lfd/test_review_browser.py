@@ -67,13 +67,13 @@ def browser():
 @pytest.fixture
 def page(browser, served):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(90_000)  # a loaded machine draws slowly
     page.problems = []
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("console", lambda m: page.problems.append(m.text) if m.type == "error" else None)
     page.on("request", lambda r: page.problems.append(r.url) if not r.url.startswith((served.url, "blob:")) else None)
     page.goto(served.url)
-    page.wait_for_selector(".card")
+    page.wait_for_selector("#main:not([aria-busy]) .card")  # it is there at once, measures come later
     yield page
     assert page.problems == []
     page.close()
@@ -145,7 +145,7 @@ def test_label_note_trim_delete_and_undo_are_in_the_log_and_survive_a_killed_ser
 def test_two_tabs_do_not_overwrite_one_another(page, served, browser):
     other = browser.new_page()
     other.goto(served.url + "#e0")
-    other.wait_for_selector(".edit")
+    other.wait_for_selector("#main:not([aria-busy]) .edit")
     page.locator(".card a").first.click()
     page.get_by_label("Note", exact=True).fill("first")
     page.get_by_role("button", name="Keep note and tags").click()
@@ -182,6 +182,7 @@ def test_filters_by_tag_length_operator_and_day(page, served):
     store = DemoStore.open(served.data / "reach")
     store.label(store.ids()[1], tags=("slow",))
     page.reload()
+    page.wait_for_selector("#main:not([aria-busy]) .card")
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("Tag", exact=True).select_option(label="slow")
     playwright.expect(page.locator(".card")).to_have_count(1)
@@ -274,9 +275,9 @@ def judged(recorded, tmp_path_factory):
 
 def test_human_and_policy_side_by_side_on_one_clock_and_demos_ranked(judged, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(40_000)
+    page.set_default_timeout(90_000)
     page.goto(judged.url)
-    page.wait_for_selector(".card")
+    page.wait_for_selector("#main:not([aria-busy]) .card")
     assert sorted(page.locator(".pill:has-text('judged')").all_inner_texts()) == [f"judged {k} of 3" for k in (1, 2, 3)]
     page.get_by_label("Sort by").select_option("recovered")
     assert page.locator(".card .pill:has-text('judged')").first.inner_text() == "judged 3 of 3"
@@ -292,7 +293,7 @@ def test_human_and_policy_side_by_side_on_one_clock_and_demos_ranked(judged, bro
 
 def test_the_evaluation_page_has_intervals_curves_paired_starts_and_failures_that_play(judged, browser):
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(40_000)
+    page.set_default_timeout(90_000)
     page.goto(judged.url)
     page.get_by_role("link", name="Evaluation").click()
     playwright.expect(page.locator("#evaluation-title")).to_be_focused()
