@@ -44,6 +44,7 @@ class Cluster:
 
 
 _joined: Cluster | None = None  # Ray itself knows one a process
+_joined_at: str | None = None
 
 
 def is_asked_for(workers: int | None, address: str | None) -> bool:
@@ -61,20 +62,23 @@ def joined(workers: int | None, address: str | None) -> Iterator[Cluster]:
     and is gone afterwards, processes and files; where this process is killed, its logs stay.
 
     Raises:
-        LfdError: Ray is not installed, nothing answers at the address, or it refuses.
+        LfdError: Ray is not installed, nothing answers at the address, or it refuses; another one is joined already.
     """
-    global _joined
+    global _joined, _joined_at
     if _joined is not None:
+        if address not in (None, _joined_at):
+            _require_answer(address)
+            raise LfdError(f"this process has joined another Ray cluster, so not {address}; use a process of its own")
         yield _joined
         return
     prepare(on_this_machine=address is None)
     ray = _imported()
     with _begun(ray, cores() if workers is None else workers) if address is None else _at(ray, address):
-        _joined = Cluster(ray)
+        _joined, _joined_at = Cluster(ray), address
         try:
             yield _joined
         finally:
-            _joined = None
+            _joined, _joined_at = None, None
 
 
 def cores() -> int:

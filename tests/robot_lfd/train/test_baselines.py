@@ -64,17 +64,17 @@ def test_a_policy_acts_alike_after_every_reset(demos: Path, tmp_path: Path, name
 def test_a_policy_with_a_mixture_is_exported_and_one_with_memory_is_refused_plainly(demos: Path, tmp_path: Path, capfd):
     assert train(demos, tmp_path / "gmm", *METHODS["gmm"], "--steps", "20") == 0
     assert call(["export", str(tmp_path / "gmm"), "--out", str(tmp_path / "gmm.pt")]) == 0
-    for name in ("lstm", "chunk"):
+    for name, why in (("lstm", "remembers"), ("chunk", "plans several actions at once")):
         assert train(demos, tmp_path / name, *METHODS[name], "--steps", "5") == 0
         assert call(["export", str(tmp_path / name)]) == 1
         error = capfd.readouterr().err.strip().splitlines()
-        assert len(error) == 1 and f"is a {name} policy; only those without memory or plans" in error[0]
+        assert len(error) == 1 and f"{why}; only policies from one named observation to one action" in error[0]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--algo", "iq", "--bc-head", "gmm"), "--bc-head: of cloning, --algo is iq"),
+        (("--algo", "iq", "--bc-head", "gmm"), "--bc-head: not of --algo iq; use --algo bc"),
         (("--algo", "bc", "--memory", "lstm", "--chunk", "4"), "two answers to one question"),
         (("--algo", "bc", "--chunk", "4", "--chunk-execute", "5"), "--chunk-execute is 5, expected 1 to 4"),
         (("--algo", "bc", "--chunk-blend"), "say how long they are with --chunk"),

@@ -80,7 +80,7 @@ def test_a_supervisor_corrects_a_lame_policy_and_its_steps_are_learned_from(tmp_
 
     demos, run, rollouts = tmp_path / "demos", tmp_path / "run", tmp_path / "rollouts"
     lfd("record", "--env", "pybullet/Lift-v0", "--device", "scripted", "--episodes", 1, "--out", demos)
-    lfd("train", "--demos", demos, "--algo", "bc", "--steps", 5, "--out", run)
+    lfd("train", "--demos", demos, "--algo", "bc", "--steps", 20, "--out", run)
     words = ["--takeover", "scripted", "--headless", "--no-realtime", "--episodes", 2]
     flown = lfd("deploy", run, *words, "--record", rollouts)
     assert flown["success_rate"] == 1.0 and 0 < flown["interventions"] < flown["steps"]
