@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 
@@ -67,17 +69,15 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     discrete = isinstance(actions, gym.spaces.Discrete)
     gamma = default_gamma(config, _is_arm(first.env_id))
     demos_end = _is_arm(first.env_id) or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
-    shape = cloned_shape(config, discrete)
-    decisive = gamma ** (shape.get("window", 1) if "actor" not in shape else 1)
-    absorbing = default_absorbing_value(config, decisive, demos_end)
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
         features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
         action_size=int(actions.n) if discrete else rows.action.shape[1],
         hidden=config.hidden, critics=1 if discrete and config.algo == "bc" else config.critics, gamma=gamma,
-        temperature=default_temperature(config, discrete), absorbing_value=absorbing,
-        discrete=discrete, layer_norm=not config.no_layer_norm, **shape,
+        temperature=default_temperature(config, discrete), absorbing_value=None,
+        discrete=discrete, layer_norm=not config.no_layer_norm, **cloned_shape(config, discrete),
     )  # fmt: skip
+    spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end))
     check_agent(config, spec)
     return expert, spec
 

@@ -168,27 +168,27 @@ def test_a_label_set_by_hand_and_a_trim_show_on_the_page(store, tmp_path):
     assert frames == len(store.recorded(first)) + 1
 
 
-def test_stored_pictures_are_shown_as_they_are(tmp_path):
-    env = make_env("pybullet/Reach-v0", cameras=("front",), size_px=48)
-    store = DemoStore.create(tmp_path / "pictures", make_spec("pybullet/Reach-v0", env, {}))
+def filmed(path, *cameras):
+    """A dataset of one demo of five steps with stored pictures."""
+    env = make_env("pybullet/Reach-v0", cameras=cameras, size_px=48)
+    store = DemoStore.create(path, make_spec("pybullet/Reach-v0", env, {}))
     tape = Tape(env)
     tape.reset(seed=0)
     for _ in range(5):
         tape.step(np.array([0.5, 0.5, 0, 0], np.float32))
     store.append(tape.episode())
+    return store
+
+
+def test_stored_pictures_are_shown_as_they_are(tmp_path):
+    store = filmed(tmp_path / "pictures", "front")
     page = page_of(store, tmp_path)
     row = page.json("data")["episodes"][0]
     assert row["pictures"] == "" and "images/front" not in {c["name"] for c in page.json("charts-0")}
 
 
 def test_every_stored_camera_is_on_the_page_on_one_clock(tmp_path):
-    env = make_env("pybullet/Reach-v0", cameras=("front", "wrist"), size_px=48)
-    store = DemoStore.create(tmp_path / "pictures", make_spec("pybullet/Reach-v0", env, {}))
-    tape = Tape(env)
-    tape.reset(seed=0)
-    for _ in range(5):
-        tape.step(np.array([0.5, 0.5, 0, 0], np.float32))
-    store.append(tape.episode())
+    store = filmed(tmp_path / "pictures", "front", "wrist")
     page = page_of(store, tmp_path)
     assert page.json("data")["datasets"][0]["cameras"] == ["front", "wrist"]
     clips = [base64.b64decode(page.blocks[f"clip-0-{k}"]) for k in (0, 1)]
