@@ -66,8 +66,8 @@ class PolicySpec:
 
     @property
     def decided(self) -> int:
-        """How many actions a Gaussian actor decides on at once; the others have ways of their own."""
-        return self.window if self.actor == "gaussian" else 1
+        """How many actions one decision has where it is one row of numbers; chunks of state are cloned as windows."""
+        return self.window if self.actor in ("gaussian", "pixels") else 1
 
     @property
     def decided_size(self) -> int:
@@ -292,7 +292,7 @@ class LearnedPolicy:
 def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned:
     """Returns the networks that `spec` describes, with their weights."""
     if spec.actor == "pixels":
-        return PixelLearned(_pixel_actor(spec, stats), model)
+        return PixelLearned(_pixel_actor(spec, stats), model, spec.window, spec.execute)
     width = sum(spec.sizes)
     normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
     shape = (spec.decided_size, spec.hidden, spec.critics)
@@ -318,7 +318,7 @@ def _pixel_actor(spec: PolicySpec, stats: dict[str, Any]) -> PixelActor:
     felt = sum(spec.sizes) - len(spec.cameras) * 3 * spec.size_px**2
     normaliser = Normaliser(_row(stats, "mean", felt), _row(stats, "std", felt), floor=0.0)
     sight = Sight(len(spec.cameras), spec.size_px, spec.frame_stack, spec.encoder)
-    return PixelActor(sight, normaliser, spec.action_size, spec.hidden, seed=0)
+    return PixelActor(sight, normaliser, spec.decided_size, spec.hidden, seed=0)
 
 
 def _row(stats: dict[str, Any], name: str, width: int) -> torch.Tensor:

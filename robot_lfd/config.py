@@ -154,7 +154,7 @@ class TrainConfig:
     memory_steps: int = 10
     """bc: steps after which memory begins anew, and the length of the pieces of demos that it learns from."""
     chunk: int = 1
-    """Actions that are decided on at once (not with valuedice); all but bc do all of them before they look again."""
+    """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again."""
     chunk_execute: int | None = None
     """bc: how many of them are done before the policy looks again. Default: half of them."""
     chunk_blend: Flag = False

@@ -72,17 +72,27 @@ def cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     if soft:
         return {"window": config.chunk}
     if asked["--chunk"]:
-        half = (config.chunk + 1) // 2
-        execute = half if config.chunk_execute is None else config.chunk_execute
-        if not 1 <= execute <= config.chunk:
-            raise LfdError(f"--chunk-execute is {execute}, expected 1 to {config.chunk}, the --chunk")
-        shape = {"actor": "chunk", "window": config.chunk, "execute": execute, "blend": config.chunk_blend}
-        return {**shape, "head": config.bc_head}
+        shape = {"actor": "chunk", "window": config.chunk, "execute": chunk_execute(config)}
+        return {**shape, "blend": config.chunk_blend, "head": config.bc_head}
     if config.chunk_blend or config.chunk_execute is not None:
         raise LfdError("--chunk-execute and --chunk-blend: of chunks; say how long they are with --chunk")
     if asked["--memory"]:
         return {"actor": config.memory, "window": config.memory_steps, "head": config.bc_head}
     return {"actor": "plain", "head": config.bc_head} if asked["--bc-head"] else {}
+
+
+def chunk_execute(config: TrainConfig) -> int:
+    """Returns how many actions of a chunk are done before the policy looks again: what was told, else half of them.
+
+    Raises:
+        LfdError: more of them than a chunk has, or none.
+    """
+    if config.chunk < 1:
+        raise LfdError(f"--chunk is {config.chunk}, expected at least 1")
+    execute = (config.chunk + 1) // 2 if config.chunk_execute is None else config.chunk_execute
+    if not 1 <= execute <= config.chunk:
+        raise LfdError(f"--chunk-execute is {execute}, expected 1 to {config.chunk}, the --chunk")
+    return execute
 
 
 def default_gamma(config: TrainConfig, arm: bool) -> float:

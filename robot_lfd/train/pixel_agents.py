@@ -45,7 +45,7 @@ def _cloning(config: TrainConfig, spec: PolicySpec, sights: Sights, sight: Sight
     )  # fmt: skip
     known = statistics_of(sights.state) if cloning.state_weight > 0 else None
     felt = statistics_of(sights.proprio)
-    return PixelCloning(sight, felt, spec.action_size, cloning, config.seed, known, compute)
+    return PixelCloning(sight, felt, spec.decided_size, cloning, config.seed, known, compute)
 
 
 def _soft(config: TrainConfig, spec: PolicySpec, sights: Sights, sight: Sight, compute: Compute) -> PixelSoft:

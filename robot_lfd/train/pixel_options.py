@@ -15,8 +15,9 @@ _WITH_PICTURES = (
     "critic_sees", "encoder_gradient", "encoder_weights", "train_on",
 )  # fmt: skip
 _ON_STATE = (
-    "bc_head", "memory", "memory_steps", "chunk", "chunk_execute", "chunk_blend", "correction_weight",
+    "bc_head", "memory", "memory_steps", "chunk_blend", "correction_weight",
 )  # fmt: skip
+_OF_CLONING = ("chunk", "chunk_execute")
 _OF_SOFT = (
     "critic_sees", "gamma", "critics", "no_layer_norm", "terminal", "temperature", "learn_temperature", "bc_weight",
     "bc_decay_steps", "q_filter", "actor_step", "action_noise", "success_blind",
@@ -55,8 +56,7 @@ def _unused(config: TrainConfig) -> set[str]:
         unused |= {*_OF_IQ}
     if not practises(config):
         unused |= {*_OF_PRACTICE, "success_blind"}
-    if config.algo == "bc":
-        unused |= {"pretrain_steps"}
+    unused |= {"pretrain_steps"} if config.algo == "bc" else {*_OF_CLONING}
     if config.algo != "distill":
         unused |= {"teacher_steps"}
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,13 @@ import torch
 import robot_lfd
 from policies.encoders import SmallEncoder
 from robot_lfd.cli import call
+from robot_lfd.config import TrainConfig
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.evaluate import sight_of
 from robot_lfd.rollout import rollout
 from robot_lfd.runs import families
+from robot_lfd.train.pixel_reading import read_pixels
 
 FAST = ["--obs", "pixels", "--hidden", "16", "--batch-rows", "4", "--shift-px", "2", "--checkpoint-every", "1000"]
 
@@ -80,6 +83,29 @@ def test_two_halves_with_a_resume_between_equal_one_whole_run(
         whole, halves = (tensors(tmp_path / run, 29, name) for run in ("whole", "halves"))
         assert whole.keys() == halves.keys()
         assert all(torch.equal(whole[k], halves[k]) for k in whole), name
+
+
+def test_a_clone_of_chunks_learns_what_came_next_and_does_half_of_what_it_says(home: Path, tmp_path: Path):
+    words = TrainConfig(demos=(home / "reach",), out=tmp_path / "run", algo="bc", obs="pixels", chunk=4)
+    demos, _ = read_pixels(words)
+    recorded = DemoStore.open(home / "reach")
+    first = recorded[recorded.ids()[0]]
+    place = int(demos.sights.row[0])
+    assert np.array_equal(demos.sights.action[0].reshape(4, -1), first.action[place : place + 4])
+
+    assert train(home, tmp_path / "run", "--algo", "bc", "--steps", "3", "--chunk", "4", "--frame-stack", "2") == 0
+    policy = robot_lfd.load_policy(tmp_path / "run")
+    actor = policy._learned.actor  # pyright: ignore
+    looked: list[torch.Tensor] = []
+    best = actor.best
+    actor.best = lambda *seen: looked.append(best(*seen)) or looked[-1]
+    env = make_env(policy.env_id, **sight_of(policy), **policy.env_kwargs)
+    steps = list(itertools.islice(rollout(env, policy, seed=3), 6))
+    env.close()
+    assert len(looked) == 3 and looked[0].shape == (1, 4 * 4)
+    done = np.stack([step.action for step in steps])
+    said = torch.stack([chunk.reshape(4, 4)[:2] for chunk in looked]).reshape(6, 4)
+    assert np.allclose(done, said.numpy(), atol=1e-6)
 
 
 def test_every_practice_step_is_labelled_with_what_the_teacher_would_do(home: Path, tmp_path: Path):
@@ -191,6 +217,8 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(home: Path, 
         ("--algo", "bc", "--encoder-gradient", "none"): "give them --encoder-weights",
         ("--algo", "bc", "--encoder-weights", str(home / "teacher")): "does not fit the encoders here",
         ("--algo", "bc", "--train-on", "cuda"): "torch finds no GPU here",
+        ("--algo", "bc", "--chunk", "4", "--chunk-execute", "5"): "--chunk-execute is 5, expected 1 to 4",
+        ("--algo", "iq", "--chunk", "4"): "--chunk changes nothing with --obs pixels --algo iq",
         ("--algo", "distill"): "--algo distill and --teacher RUN (a run on state) go together",
         ("--algo", "bc", "--teacher", str(home / "teacher")): "--algo distill and --teacher RUN",
         ("--algo", "bc", "--frame-stack", "0"): "--frame-stack is 0, expected at least 1",
