@@ -1,10 +1,12 @@
-"""Pictures of robosuite: ours ("fast") beside robosuite's own, in turn, in one run. Prints one line of JSON.
+"""Pictures: ours ("fast") beside the simulator's own, in turn, in one run. A line of JSON a case, and one in all.
 
-python benchmarks/pictures.py --tasks Lift Door --rounds 5 --out benchmarks/results/pictures.json
+python benchmarks/pictures.py --part robosuite    # six tasks; about three minutes where nothing else runs
+python benchmarks/pictures.py --part pybullet     # five tasks, two arms; about one minute
 
-Times: one 84x84 picture of each camera, and one control step that returns observations and a picture. Both sides play
-the same random actions; ratios are of the medians over the rounds, wall and CPU. Likeness: PSNR of ours against the
-picture with robosuite's settings of the same state, over states of several episodes, the mean and the worst.
+Each writes benchmarks/results/pictures_<part>.json. Times: one 84x84 picture of each camera, and one control step that
+returns observations and a picture. Both sides play the same random actions; ratios are of the medians over the rounds,
+wall and CPU. Likeness: PSNR of ours against the simulator's own picture of the same state (robosuite's settings;
+TinyRenderer without shadows), over states of several episodes, the mean and the worst.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,11 @@ from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.robosuite_world import robosuite
 
+RESULTS = Path(__file__).parent / "results"
+TASKS = {
+    "robosuite": ["Lift", "Stack", "PickPlaceCan", "NutAssemblySquare", "Door", "Wipe"],
+    "pybullet": ["Reach", "Push", "Lift", "PickPlace", "Stack"],
+}
 CAMERAS = ("agentview", "frontview", "robot0_eye_in_hand")
 
 
@@ -113,42 +121,84 @@ def measure(task: str, rounds: int, size_px: int, control_path: str) -> dict[str
     result: dict[str, Any] = {"task": task, "pictures": arm.pictures_name, "control_path": arm.stepper_name}
     for camera in cameras:
         found = summary(*times[camera])
-        psnr = {"psnr_mean": round(float(np.mean(likeness[camera])), 2), "psnr_worst": round(min(likeness[camera]), 2)}
-        result[camera] = {**found, **psnr, "states": len(likeness[camera])}
+        result[camera] = {**found, **told(likeness[camera])}
     result["step_with_observations_and_picture"] = summary(*times["step"])
     ours.close()
     plain.close()
     return result
 
 
+def measure_pybullet(task: str, robot: str, rounds: int, size_px: int) -> dict[str, Any]:
+    """Returns what one task and arm of PyBullet give: plain is the same environment with reference pictures."""
+    keywords = {"robot": robot, "cameras": ("front",), "size_px": size_px, "max_episode_steps": 10**9}
+    plain, ours = (make_env(f"pybullet/{task}-v0", pictures=q, **keywords) for q in ("reference", "fast"))
+    cameras = ours.unwrapped.camera_names
+    times: dict[str, tuple[list, list]] = {key: ([], []) for key in (*cameras, "step")}
+    likeness: dict[str, list[float]] = {c: [] for c in cameras}
+    for number in range(rounds + 1):
+        rng = np.random.default_rng(number)
+        ours.reset(seed=number)
+        plain.reset(seed=number)
+        for _ in range(4):
+            action = rng.uniform(-1, 1, ours.action_space.shape).astype(np.float32)
+            mine, theirs = (timed(lambda e=e, a=action: [e.step(a) for _ in range(8)]) for e in (ours, plain))
+            assert ours.unwrapped.sim_state().tobytes() == plain.unwrapped.sim_state().tobytes()
+            draws = [[partial(e.unwrapped.render_camera, c, size_px, size_px) for c in cameras] for e in (ours, plain)]
+            for camera, fast, usual in zip(cameras, *draws, strict=True):
+                likeness[camera].append(decibels(usual(), fast()))
+                if number:  # the first round prepares
+                    times[camera][0].append(each(10, timed(lambda f=fast: [f() for _ in range(10)])))
+                    times[camera][1].append(each(2, timed(lambda u=usual: [u() for _ in range(2)])))
+            if number:
+                times["step"][0].append(each(8, mine))
+                times["step"][1].append(each(8, theirs))
+    result: dict[str, Any] = {"task": task, "robot": robot}
+    for camera in cameras:
+        result[camera] = {**summary(*times[camera]), **told(likeness[camera])}
+    result["step_with_observations_and_picture"] = summary(*times["step"])
+    ours.close()
+    plain.close()
+    return result
+
+
+def told(likeness: list[float]) -> dict[str, float]:
+    """Returns the mean and the worst of decibels."""
+    mean, worst = round(float(np.mean(likeness)), 2), round(min(likeness), 2)
+    return {"psnr_mean": mean, "psnr_worst": worst, "states": len(likeness)}
+
+
 def main() -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    usual = ["Lift", "Stack", "PickPlaceCan", "NutAssemblySquare", "Door", "Wipe"]
-    parser.add_argument("--tasks", nargs="+", default=usual)
+    parser.add_argument("--part", choices=sorted(TASKS), required=True)
+    parser.add_argument("--tasks", nargs="+", help="instead of the part's own")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size-px", type=int, default=84)
     parser.add_argument("--control-path", default="exact")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="instead of benchmarks/results/pictures_<part>.json")
     asked = parser.parse_args()
-    cases = []
-    for task in asked.tasks:
-        cases.append(measure(task, asked.rounds, asked.size_px, asked.control_path))
+    began, cases = time.perf_counter(), []
+    for task in asked.tasks or TASKS[asked.part]:
+        if asked.part == "pybullet":
+            cases += [measure_pybullet(task, robot, asked.rounds, asked.size_px) for robot in ("panda", "kuka")]
+        else:
+            cases.append(measure(task, asked.rounds, asked.size_px, asked.control_path))
         print(json.dumps(cases[-1]), flush=True)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     line = {
-        "benchmark": "pictures",
+        "benchmark": f"pictures of {asked.part}",
         "commit": commit,
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "load": round(os.getloadavg()[0], 1),
-        "versions": {p: importlib.metadata.version(p) for p in ("robosuite", "mujoco", "numpy", "numba")},
+        "versions": {p: importlib.metadata.version(p) for p in ("robosuite", "mujoco", "pybullet", "numpy", "numba")},
         "size_px": asked.size_px,
         "rounds": asked.rounds,
+        "seconds": round(time.perf_counter() - began),
         "cases": cases,
     }
     print(json.dumps(line))
-    if asked.out:
-        asked.out.write_text(json.dumps(line, indent=1) + "\n")
+    out = asked.out or RESULTS / f"pictures_{asked.part}.json"
+    out.write_text(json.dumps(line, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Simulation speed: ours beside plain robosuite, in turn, in one run. Prints a line of JSON a case, and one in all.
 
 python benchmarks/simulate.py --part tasks      # Lift, Stack, PickPlaceCan, NutAssemblySquare with a Panda
-python benchmarks/simulate.py --part others     # Door; Lift with Sawyer and UR5e; two threads and two processes
+python benchmarks/simulate.py --part others     # Door; Lift with Sawyer and UR5e
 python benchmarks/simulate.py --part fast       # control_path="fast": Lift, Door
+python benchmarks/simulate.py --part threads    # two threads, two processes against one: needs two free cores
 
-Each writes benchmarks/results/simulate_<part>.json and takes two to four minutes where nothing else runs. Each round
+Each writes benchmarks/results/simulate_<part>.json with the seconds it took: two to four minutes, threads one, where
+nothing else runs. Each round
 steps and resets both once; ratios are of the medians. A step returns observations and reward on both sides. Before any
 timing the two are compared: states and rewards over random steps of three seeds must not differ. "floor" is MuJoCo
 alone: the torques of the same steps played through mj_step1 and mj_step2, nothing computed beside. Wall time is what a
@@ -38,6 +40,7 @@ PARTS = {
     "tasks": ["Lift:Panda", "Stack:Panda", "PickPlaceCan:Panda", "NutAssemblySquare:Panda"],
     "others": ["Door:Panda", "Lift:Sawyer", "Lift:UR5e"],
     "fast": ["Lift:Panda", "Door:Panda"],
+    "threads": [],
 }
 
 
@@ -173,7 +176,7 @@ def measure(task: str, robot: str, rounds: int, steps: int, resets: int, control
 
 
 def workers_ratio(rounds: int, steps: int, workers: str) -> dict[str, Any]:
-    """Returns how many more steps two workers make than one, each with a Lift of its own."""
+    """Returns how many more steps two workers make than one, each with a Lift of its own, taking turns."""
     actions = np.random.default_rng(0).uniform(-1, 1, (steps, 7)).astype(np.float32)
     many = [make_vector_env("robosuite/Lift-v0", n, workers=workers, max_episode_steps=10**9) for n in (1, 2)]
     seconds: list[list[float]] = [[], []]
@@ -192,6 +195,32 @@ def workers_ratio(rounds: int, steps: int, workers: str) -> dict[str, Any]:
     }
 
 
+def share_without_lock(steps: int) -> float:
+    """Returns the share of a Lift step's CPU time that is spent in compiled code, without Python's lock."""
+    env = make_env("robosuite/Lift-v0", max_episode_steps=10**9)
+    env.reset(seed=0)
+    stepper, spent = env.unwrapped._stepper, [0.0]
+    kernel = stepper._kernel
+    plain = kernel.osc_step
+
+    def noted(*args: Any) -> None:
+        began = time.thread_time()
+        plain(*args)
+        spent[0] += time.thread_time() - began
+
+    actions = np.random.default_rng(0).uniform(-1, 1, (steps, 7)).astype(np.float32)
+    kernel.osc_step = noted
+    try:
+        began = time.thread_time()
+        for action in actions:
+            env.step(action)
+        whole = time.thread_time() - began
+    finally:
+        kernel.osc_step = plain
+    env.close()
+    return round(spent[0] / whole, 3)
+
+
 def main() -> None:
     """Measures, prints and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -202,7 +231,7 @@ def main() -> None:
     parser.add_argument("--resets", type=int, default=20)
     parser.add_argument("--out", type=Path, help="instead of benchmarks/results/simulate_<part>.json")
     asked = parser.parse_args()
-    path = "fast" if asked.part == "fast" else "exact"
+    path, began = "fast" if asked.part == "fast" else "exact", time.perf_counter()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     found: dict[str, Any] = {
         "benchmark": "simulate",
@@ -220,9 +249,12 @@ def main() -> None:
         if path == "fast":
             found["cases"][-1]["one_step_error"] = one_step_errors(task, robot, asked.steps)
         print(json.dumps(found["cases"][-1]), flush=True)
-    if asked.part == "others":
+    if asked.part == "threads":
         for workers in ("threads", "processes"):
             found[f"two_{workers}"] = workers_ratio(asked.rounds, asked.steps, workers)
+            print(json.dumps({f"two_{workers}": found[f"two_{workers}"]}), flush=True)
+        found["without_the_lock"] = share_without_lock(asked.steps)
+    found["seconds"] = round(time.perf_counter() - began)
     print(json.dumps(found))
     out = asked.out or RESULTS / f"simulate_{asked.part}.json"
     out.write_text(json.dumps(found, indent=1) + "\n")

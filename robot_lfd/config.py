@@ -169,6 +169,8 @@ class TrainConfig:
     """Standard deviation of noise on the demos' actions, of the range [-1, 1]."""
     updates_per_step: int = 1
     """Gradient steps per practice step."""
+    copies: int = 1
+    """Practise in so many copies of the environment (--obs state, online), which step while the networks learn."""
     pretrain_steps: int = 1500
     """Gradient steps of behaviour cloning before IQ-Learn begins."""
     practice_limit: int | None = None

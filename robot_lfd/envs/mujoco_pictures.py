@@ -67,8 +67,7 @@ class Pictures:
         """
         number = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, camera)
         if self._fast and self._rasterises(model, data):
-            with notice(_COMPILING):
-                return self._raster.draw(number, height_px, width_px)  # type: ignore[union-attr]
+            return self._raster.draw(number, height_px, width_px)  # type: ignore[union-attr]
         self._prepare(model, height_px, width_px)
         camera_view = mujoco.MjvCamera()
         camera_view.type = mujoco.mjtCamera.mjCAMERA_FIXED
@@ -87,6 +86,8 @@ class Pictures:
             self._seen, self._raster = model, None
             with notice(_COMPILING):
                 self._raster, why = _raster_of(model, data)
+                if self._raster and model.ncam:
+                    self._raster.draw(0, 2, 2)  # compiles, where no process has yet
             self.name = f"OpenGL, fast ({why})" if why else "compiled"
             if why:
                 _LOG.info("pictures are drawn by OpenGL: %s", why)
@@ -138,12 +139,12 @@ class Pictures:
 def _raster_of(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[Raster | None, str]:
     """Returns what draws this model in compiled code; None and the reason where it cannot be drawn so."""
     try:  # loaded late: numba and scipy take a second, and only fast pictures need them
+        from robot_lfd.envs.mujoco_scene import Scene
         from robot_lfd.envs.raster import Raster
-        from robot_lfd.envs.raster_scene import Scene
     except (ImportError, OSError) as error:
         return None, f"{type(error).__name__}: {error}"
-    scene = Scene(model)
-    return (None, scene.obstacle) if scene.obstacle else (Raster(scene, model, data), "")
+    scene = Scene(model, data)
+    return (None, scene.obstacle) if scene.obstacle else (Raster(scene), "")
 
 
 _OPEN: weakref.WeakSet[Pictures] = weakref.WeakSet()

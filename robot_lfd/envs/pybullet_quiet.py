@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -33,4 +34,16 @@ with silent():
     import pybullet_data
     from pybullet_utils.bullet_client import BulletClient
 
-__all__ = ["BulletClient", "pybullet", "pybullet_data", "silent"]
+
+class Client(BulletClient):
+    """A physics client that counts in `repainted` how often a shape's look has been changed."""
+
+    repainted = 0
+
+    def changeVisualShape(self, *args: Any, **kwargs: Any) -> Any:
+        """Changes a shape's colour, as pybullet does."""
+        self.repainted += 1
+        return pybullet.changeVisualShape(*args, **kwargs, physicsClientId=self._client)
+
+
+__all__ = ["Client", "pybullet", "pybullet_data", "silent"]

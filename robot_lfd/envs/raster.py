@@ -1,21 +1,114 @@
-"""Draws MuJoCo's pictures in compiled code, without OpenGL: what `pictures="fast"` does for robosuite."""
+"""Draws a scene's pictures in compiled code, without OpenGL: what `pictures="fast"` does.
 
-# pyright: reportAttributeAccessIssue=false
-# mujoco is a compiled module without types
+Who knows a simulator is a Scene: `mujoco_scene.py` and `pybullet_scene.py`.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import mujoco
 import numpy as np
 
 from robot_lfd.envs import raster_faces as faces
-from robot_lfd.envs import raster_light as light
-from robot_lfd.envs.raster_scene import Scene
+from robot_lfd.envs.raster_shapes import Shapes
 
 MOST_LIGHTS = 8
-DETAIL_PX = 0.3  # by how much a coarse mesh may look off, in samples of half a pixel (LOG.md)
+
+
+class Seen(NamedTuple):
+    """How S shapes look at this instant from a camera.
+
+    Attributes:
+        scales: (S, 4) float32; the last one says how far apart a capsule's halves are. colours: (S, 4) RGBA in [0, 1].
+        poses: (S, 12) the rotation from the shape to the camera, and its place seen from there.
+        repeats: (S, 3) of textures. lights: (L, 21), see `mujoco_look.arrange`.
+    """
+
+    scales: np.ndarray
+    colours: np.ndarray
+    poses: np.ndarray
+    repeats: np.ndarray
+    lights: np.ndarray
+
+
+class Eye(NamedTuple):
+    """One camera at this instant.
+
+    Attributes:
+        view: (12,) its position and its rotation, columns right, up, backward. tangent: of half its vertical angle.
+        near, far: metres. fixed: whether it stands still. lights: how many of `Seen.lights` are on.
+        detail: by how much a coarse mesh may look off, in samples.
+    """
+
+    view: np.ndarray
+    tangent: float
+    near: np.float32
+    far: np.float32
+    fixed: bool
+    lights: int
+    detail: np.float32
+
+
+class Lens(NamedTuple):
+    """A camera over samples: focal length in samples, samples a side of a pixel of what is drawn and of the picture."""
+
+    eye: Eye
+    focal: np.float32
+    grid: int
+    step: int
+    aside: np.ndarray
+
+
+class Drawn(NamedTuple):
+    """What is seen in each sample.
+
+    Attributes:
+        nearest: (rows, columns) 1 / depth. owner: (rows, columns) names of faces, see raster_faces; -1 where there is
+            none. bounds: (4,) first and last row and column that were drawn to. used: (S,) shapes that were looked at.
+    """
+
+    nearest: np.ndarray
+    owner: np.ndarray
+    bounds: np.ndarray
+    used: np.ndarray
+
+
+class Scene(Protocol):
+    """S shapes, what they are and how they look.
+
+    Attributes:
+        samples: 1 or 2 a side of a pixel. aside: (2,) float32, how far where the camera looks is from the middle of the
+            picture, in samples right and down.
+        kinds: (S,) of raster_faces. radii: (S,) metres, negative where the scale says it. boxes: (S, 6) middle and half
+            sizes of a mesh. level_from, level_count: (S,) of `shapes`.
+        still, moving, all: which shapes never move, which do.
+    """
+
+    samples: int
+    aside: np.ndarray
+    kinds: np.ndarray
+    radii: np.ndarray
+    boxes: np.ndarray
+    shapes: Shapes
+    level_from: np.ndarray
+    level_count: np.ndarray
+    still: np.ndarray
+    moving: np.ndarray
+    all: np.ndarray
+
+    def look(self, camera: int, seen: Seen) -> Eye:
+        """Fills `seen` with the simulation's state now, and returns the camera."""
+        ...
+
+    def paint(
+        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray, is_veil: bool
+    ) -> None:
+        """Writes the pixels of `picture` (H, W, 3) uint8 within what is drawn.
+
+        Args:
+            behind: samples of what is seen where nothing was drawn. is_veil: one transparent shape was drawn.
+        """
+        ...
 
 
 class _Backdrop(NamedTuple):
@@ -25,14 +118,14 @@ class _Backdrop(NamedTuple):
     colours: np.ndarray
     poses: np.ndarray
     lights: np.ndarray
-    camera: np.ndarray
+    view: np.ndarray
     nearest: np.ndarray
     samples: np.ndarray
     picture: np.ndarray
 
 
 class Raster:
-    """Draws the cameras of one compiled model.
+    """Draws the cameras of one scene.
 
     A camera that stands still keeps a finely drawn backdrop of everything else that does, anew only when one of them,
     a light or the camera changes; what moves is drawn over it. Two environments may draw in two threads at once.
@@ -41,115 +134,79 @@ class Raster:
         triangles: how many the last picture took.
     """
 
-    def __init__(self, scene: Scene, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-        self._model, self._data, self._scene = model, data, scene
-        count, shapes = len(scene.kinds), scene.shapes
-        self._scales, self._colours = np.zeros((count, 4), np.float32), np.zeros((count, 4), np.float32)
-        self._poses, self._repeats = np.zeros((count, 12), np.float32), np.zeros((count, 3), np.float32)
-        self._lights = np.zeros((MOST_LIGHTS, faces.LIGHT_COLUMNS), np.float32)
-        self._local, self._used = np.zeros((count, MOST_LIGHTS, 6), np.float32), np.zeros(count, np.bool_)
-        self._veils = np.zeros(count, np.int64)
-        points, corners = np.zeros((shapes.most_vertices, 4), np.float32), np.zeros((4, 3), np.float32)
-        geoms = (data.geom_xpos, data.geom_xmat, model.geom_size, model.geom_rgba)
-        sites = (data.site_xpos, data.site_xmat, model.site_size, model.site_rgba)
-        suns = (
-            data.light_xpos, data.light_xdir, model.light_active, model.light_ambient, model.light_diffuse,
-            model.light_specular, model.light_type.astype(np.int64), model.light_attenuation, model.light_cutoff,
-            model.light_exponent,
+    def __init__(self, scene: Scene) -> None:
+        self._scene, shapes = scene, scene.shapes
+        count = len(scene.kinds)
+        self._seen = Seen(
+            np.zeros((count, 4), np.float32), np.zeros((count, 4), np.float32), np.zeros((count, 12), np.float32),
+            np.zeros((count, 3), np.float32), np.zeros((MOST_LIGHTS, faces.LIGHT_COLUMNS), np.float32),
         )  # fmt: skip
-        self._arranging = (
-            suns, geoms, sites, model.mat_rgba, scene.kinds, scene.names, scene.is_site, scene.materials, scene.repeat,
-            scene.uniform, scene.textures, self._scales, self._colours, self._poses, self._repeats, self._lights,
-        )  # fmt: skip
+        self._used, self._veils = np.zeros(count, np.bool_), np.zeros(count, np.int64)
         self._covering = (
             scene.kinds, scene.radii, scene.boxes, scene.level_from, scene.level_count, shapes.level_errors,
-            shapes.level_faces, shapes.level_vertices, shapes.vertices, shapes.triangles, self._scales, self._colours,
-            self._poses,
+            shapes.level_faces, shapes.level_vertices, shapes.vertices, shapes.triangles, *self._seen[:3],
         )  # fmt: skip
-        self._scratch = (points, corners)
-        self._veiling = (scene.kinds, scene.radii, scene.boxes, self._scales, self._colours, self._poses)
-        self._shading = (
-            shapes.vertices, shapes.triangles, shapes.normals, scene.places, scene.place_from, self._scales,
-            self._colours, self._poses,
-        )  # fmt: skip
-        self._painting = (
-            self._local, self._used, scene.shine, scene.textures, self._repeats, scene.images.pixels,
-            scene.images.table,
-        )  # fmt: skip
+        self._scratch = (np.zeros((shapes.most_vertices, 4), np.float32), np.zeros((4, 3), np.float32))
+        self._veiling = (scene.kinds, scene.radii, scene.boxes, *self._seen[:3])
         self._backdrops: dict[tuple[int, int, int], _Backdrop] = {}
-        self._buffers: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
-        self._none = np.zeros((1, 1, 3), np.uint8)
-        self._head, self._view = np.zeros(10), np.zeros(12)
+        self._buffers: dict[tuple[int, int], tuple[Drawn, Drawn]] = {}
         self.triangles = 0
 
     def draw(self, camera: int, height_px: int, width_px: int) -> np.ndarray:
         """Returns the picture of a camera, (H, W, 3) uint8."""
-        head, view = self._model.vis.headlight, self._view
-        view[:3], view[3:] = self._data.cam_xpos[camera], self._data.cam_xmat[camera]
-        self._head[0], self._head[1:4] = head.active, head.ambient
-        self._head[4:7], self._head[7:] = head.diffuse, head.specular
-        count = faces.arrange(view, self._head, *self._arranging)
-        lights = self._lights[:count]
-        focal = np.float32(height_px / np.tan(np.radians(self._model.cam_fovy[camera]) / 2.0))  # two samples a pixel
-        key = (2 * height_px, 2 * width_px)
+        scene, grid = self._scene, self._scene.samples
+        eye = scene.look(camera, self._seen)
+        rows, columns = key = (grid * height_px, grid * width_px)
+        lens = Lens(eye, np.float32(0.5 * rows / eye.tangent), grid, grid, scene.aside)
         if key not in self._buffers:
-            self._buffers[key] = _buffers(*key)
-        nearest, owner, veil_nearest, veil_owner, bounds = self._buffers[key]
-        if self._scene.fixed[camera]:
-            behind = self._backdrop(camera, height_px, width_px, focal, lights)
+            self._buffers[key] = (self._buffer(*key), self._buffer(*key))
+        drawn, veil = self._buffers[key]
+        if eye.fixed:
+            behind = self._backdrop(camera, height_px, width_px, lens)
             picture = behind.picture.copy()
-            self._cover(self._scene.moving, False, focal, nearest, owner, bounds, behind.nearest)
-            self._paint(nearest, owner, bounds, focal, 2.0, lights, behind.samples, picture)
+            self._cover(scene.moving, False, lens, drawn, behind.nearest)
+            scene.paint(self._seen, lens, drawn, behind.samples, picture, False)
         else:
             picture = np.empty((height_px, width_px, 3), np.uint8)
-            self._cover(self._scene.all, False, focal, nearest, owner, bounds)
-            bounds[:] = 0, key[0] - 1, 0, key[1] - 1
-            self._paint(nearest, owner, bounds, focal, 2.0, lights, None, picture)
-        veils = faces.visible_veils(self._scene.moving, *self._veiling, focal, self._scene.near, *key, self._veils)
+            self._cover(scene.all, False, lens, drawn)
+            drawn.bounds[:] = 0, rows - 1, 0, columns - 1
+            scene.paint(self._seen, lens, drawn, None, picture, False)
+        veils = faces.visible_veils(scene.moving, *self._veiling, lens.focal, eye.near, *key, self._veils)
         for n in range(veils):
-            self._used[:] = False
-            faces.cover(
-                self._veils[n : n + 1], True, False, *self._covering, focal, self._scene.near, np.float32(DETAIL_PX),
-                *self._scratch, nearest, True, veil_nearest, veil_owner, bounds, self._used,
-            )  # fmt: skip
-            if bounds[1] >= 0:
-                self._paint(veil_nearest, veil_owner, bounds, focal, 2.0, lights, None, picture, is_veil=True)
+            self._cover(self._veils[n : n + 1], False, lens, veil, drawn.nearest, veils=True)
+            if veil.bounds[1] >= 0:
+                scene.paint(self._seen, lens, veil, None, picture, True)
         return picture
 
-    def _cover(self, shapes, finest, focal, nearest, owner, bounds, start=None) -> None:
+    def _cover(self, shapes, finest, lens, drawn, start=None, veils=False) -> None:
         self._used[:] = False
-        self.triangles = faces.cover(
-            shapes, False, finest, *self._covering, focal, self._scene.near, np.float32(DETAIL_PX), *self._scratch,
-            nearest if start is None else start, start is not None, nearest, owner, bounds, self._used,
+        count = faces.cover(
+            shapes, veils, finest, *self._covering, lens.focal, lens.eye.near, lens.eye.far, lens.aside,
+            lens.eye.detail, *self._scratch, drawn.nearest if start is None else start, start is not None, *drawn,
         )  # fmt: skip
+        self.triangles = self.triangles if veils else count
 
-    def _paint(self, nearest, owner, bounds, focal, step, lights, behind, picture, is_veil=False) -> None:
-        light.resolve(
-            nearest, owner, bounds, focal, np.float32(step), self._view, self._none if behind is None else behind,
-            behind is not None, is_veil, self._scene.sky, *self._shading, lights, *self._painting, picture,
-        )  # fmt: skip
+    def _buffer(self, rows: int, columns: int) -> Drawn:
+        nearest, owner = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.int32)
+        return Drawn(nearest, owner, np.zeros(4, np.int64), self._used)
 
-    def _backdrop(self, camera, height_px, width_px, focal, lights) -> _Backdrop:
-        key, still = (camera, height_px, width_px), self._scene.still
+    def _backdrop(self, camera: int, height_px: int, width_px: int, lens: Lens) -> _Backdrop:
+        """Returns what stands still: with `samples` 2 each sample of it is the mean of 2 x 2 again."""
+        key, still, grid = (camera, height_px, width_px), self._scene.still, lens.grid
         known = self._backdrops.get(key)
-        now = (self._scales, self._colours, self._poses, lights, self._view)
-        if known is not None and len(known.lights) == len(lights) and faces.unchanged(still, *now, *known[:5]):
+        now = (*self._seen[:3], self._seen.lights[: lens.eye.lights], lens.eye.view)
+        if known is not None and len(known.lights) == len(now[3]) and faces.unchanged(still, *now, *known[:5]):
             return known
-        rows, columns = 2 * height_px, 2 * width_px
+        rows, columns = grid * height_px, grid * width_px
+        fine = lens._replace(focal=np.float32(grid * lens.focal), step=grid * lens.step)
         samples = np.empty((rows, columns, 3), np.uint8)
-        nearest, owner, _, _, bounds = _buffers(2 * rows, 2 * columns)
-        self._cover(still, True, np.float32(2.0 * focal), nearest, owner, bounds)
-        bounds[:] = 0, 2 * rows - 1, 0, 2 * columns - 1
-        self._paint(nearest, owner, bounds, np.float32(2.0 * focal), 4.0, lights, None, samples)
-        parts = samples.reshape(height_px, 2, width_px, 2, 3)
-        picture = ((parts.sum((1, 3), dtype=np.uint16) + 2) // 4).astype(np.uint8)
-        nearest, owner, _, _, bounds = _buffers(rows, columns)
-        self._cover(still, True, focal, nearest, owner, bounds)
-        self._backdrops[key] = made = _Backdrop._make((*(np.array(a) for a in now), nearest, samples, picture))
-        return made
-
-
-def _buffers(rows: int, columns: int) -> tuple[np.ndarray, ...]:
-    """Returns 1 / depth and names of faces, twice, and the bounds of what was drawn."""
-    pair = (np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.int32))
-    return *pair, np.zeros_like(pair[0]), np.zeros_like(pair[1]), np.zeros(4, np.int64)
+        drawn = self._buffer(grid * rows, grid * columns)
+        self._cover(still, True, fine, drawn)
+        drawn.bounds[:] = 0, grid * rows - 1, 0, grid * columns - 1
+        self._scene.paint(self._seen, fine, drawn, None, samples, False)
+        parts = samples.reshape(height_px, grid, width_px, grid, 3)
+        picture = ((parts.sum((1, 3), dtype=np.uint16) + grid * grid // 2) // (grid * grid)).astype(np.uint8)
+        drawn = self._buffer(rows, columns)
+        self._cover(still, True, lens, drawn)
+        self._backdrops[key] = _Backdrop._make((*map(np.array, now), drawn.nearest, samples, picture))
+        return self._backdrops[key]

@@ -18,95 +18,8 @@ PLAIN, UV, FLAT, CUBE = 0, 1, 2, 3  # where the places on a texture come from: n
 LIGHT_COLUMNS = 21
 SMALL_PX = 0.2  # a shape of a smaller radius, in samples, is not drawn
 OPAQUE = 0.995  # MuJoCo's own bound
-_BEHIND_ALPHA = 0.3  # so much of a plane is left when the camera is behind it
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _compiled = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-
-
-@_compiled
-def arrange(
-    camera, head, suns, geoms, sites, mat_rgba, kinds, names, is_site, materials, repeat, uniform, textures,
-    scales, colours, poses, repeats, lights,
-):  # fmt: skip
-    """Fills, for each of S shapes, scale (S, 4), colour (S, 4), pose (S, 12), repeats (S, 3), and the lights (L, 21).
-
-    A pose is the rotation from the shape to the camera and its place seen from there. A scale's last number says how
-    far apart a capsule's halves are. A light is: place, direction towards it, ambient, diffuse, specular, whether it is
-    a spot, three attenuations, cosine of the cone's half angle, exponent.
-
-    Args:
-        camera: (12,) its position and rotation. head: (10,) whether it has a light, its three colours.
-        suns, geoms, sites: arrays of MuJoCo.
-
-    Returns:
-        how many lights are on.
-    """
-    for s in range(len(kinds)):
-        position, rotation, size, rgba = sites if is_site[s] else geoms
-        i, kind = names[s], kinds[s]
-        a, b, c, extra = size[i, 0], size[i, 1], size[i, 2], 0.0
-        for k in range(3):
-            repeats[s, k] = size[i, k] if uniform[s] else 1.0
-        if textures[s, 0] == FLAT:
-            for k in range(2):
-                repeats[s, k] = repeat[s, k]
-                if kind == MESH and size[i, k] > 0.0:
-                    repeats[s, k] /= size[i, k]
-                if uniform[s] and size[i, k] > 0.0:
-                    repeats[s, k] *= size[i, k]
-        if kind == SPHERE:
-            b, c = a, a
-        elif kind == CAPSULE:
-            b, c, extra = a, a, b
-        elif kind == CYLINDER:
-            b, c = a, b
-        elif kind == PLANE:
-            c = 1.0
-        elif kind == MESH:
-            a, b, c = 1.0, 1.0, 1.0
-        scales[s, 0], scales[s, 1], scales[s, 2], scales[s, 3] = a, b, c, extra
-        usual = rgba[i, 0] == 0.5 and rgba[i, 1] == 0.5 and rgba[i, 2] == 0.5 and rgba[i, 3] == 1.0
-        for k in range(4):
-            colours[s, k] = mat_rgba[materials[s], k] if materials[s] >= 0 and usual else rgba[i, k]
-        for row in range(3):
-            for column in range(3):
-                total = 0.0
-                for k in range(3):
-                    total += camera[3 + 3 * k + row] * rotation[i, 3 * k + column]
-                poses[s, 3 * row + column] = total
-            total = 0.0
-            for k in range(3):
-                total += camera[3 + 3 * k + row] * (position[i, k] - camera[k])
-            poses[s, 9 + row] = total
-        if kind == PLANE and _behind(poses[s]):
-            colours[s, 3] *= _BEHIND_ALPHA
-    return _light(camera, head, suns, lights)
-
-
-@_compiled
-def _light(camera, head, suns, lights):
-    position, direction, active, ambient, diffuse, specular, kind, attenuation, cutoff, exponent = suns
-    lights[:] = 0.0
-    count = 0
-    if head[0] > 0.0:
-        lights[0, 5] = 1.0
-        for k in range(9):
-            lights[0, 6 + k] = head[1 + k]
-        count = 1
-    for n in range(len(kind)):
-        if not active[n] or count == len(lights):
-            continue
-        for row in range(3):
-            for k in range(3):
-                lights[count, row] += camera[3 + 3 * k + row] * (position[n, k] - camera[k])
-                lights[count, 3 + row] -= camera[3 + 3 * k + row] * direction[n, k]
-            lights[count, 6 + row], lights[count, 9 + row] = ambient[n, row], diffuse[n, row]
-            lights[count, 12 + row], lights[count, 16 + row] = specular[n, row], attenuation[n, row]
-        lights[count, 15] = 1.0 if kind[n] == 0 else 0.0
-        lights[count, 19] = math.cos(math.radians(cutoff[n])) if cutoff[n] < 180.0 else -1.0
-        lights[count, 20] = exponent[n]
-        count += 1
-    return count
 
 
 @_compiled
@@ -186,7 +99,7 @@ def _level(pose, scale, box, kind, radius, first, count, edges, focal, near, wan
 
 
 @_compiled
-def _project(pose, scale, vertices, first, count, focal, half_w, half_h, points):
+def _project(pose, scale, vertices, first, count, focal, middle_x, middle_y, points):
     """Fills points (count, 4): place on the screen in samples, 1 / depth, depth."""
     a0, a1, a2, a3 = pose[0] * scale[0], pose[1] * scale[1], pose[2] * scale[2], pose[2] * scale[3]
     b0, b1, b2, b3 = pose[3] * scale[0], pose[4] * scale[1], pose[5] * scale[2], pose[5] * scale[3]
@@ -196,8 +109,8 @@ def _project(pose, scale, vertices, first, count, focal, half_w, half_h, points)
         p, q, r, o = vertices[v, 0], vertices[v, 1], vertices[v, 2], vertices[v, 3]
         depth = -(c0 * p + c1 * q + c2 * r + c3 * o + pose[11])
         inverse = _ONE / depth
-        points[i, 0] = half_w + focal * (a0 * p + a1 * q + a2 * r + a3 * o + pose[9]) * inverse
-        points[i, 1] = half_h - focal * (b0 * p + b1 * q + b2 * r + b3 * o + pose[10]) * inverse
+        points[i, 0] = middle_x + focal * (a0 * p + a1 * q + a2 * r + a3 * o + pose[9]) * inverse
+        points[i, 1] = middle_y - focal * (b0 * p + b1 * q + b2 * r + b3 * o + pose[10]) * inverse
         points[i, 2] = inverse
         points[i, 3] = depth
 
@@ -264,7 +177,7 @@ def _fill(x0, y0, z0, x1, y1, z1, x2, y2, z2, name, nearest, owner, bounds):
 
 
 @_compiled
-def _clipped(points, a, b, c, near, half_w, half_h, corners):
+def _clipped(points, a, b, c, near, middle_x, middle_y, corners):
     """Fills corners (4, 3) with what of a triangle lies beyond the near plane; returns how many corners that has."""
     count = 0
     for k in range(3):
@@ -277,9 +190,10 @@ def _clipped(points, a, b, c, near, half_w, half_h, corners):
         if (d >= near) != (e >= near):
             t = (near - d) / (e - d)
             # places on the screen times depth are linear along the edge
-            x = (_ONE - t) * (points[i, 0] - half_w) * d + t * (points[j, 0] - half_w) * e
-            y = (_ONE - t) * (points[i, 1] - half_h) * d + t * (points[j, 1] - half_h) * e
-            corners[count, 0], corners[count, 1], corners[count, 2] = half_w + x / near, half_h + y / near, _ONE / near
+            x = (_ONE - t) * (points[i, 0] - middle_x) * d + t * (points[j, 0] - middle_x) * e
+            y = (_ONE - t) * (points[i, 1] - middle_y) * d + t * (points[j, 1] - middle_y) * e
+            corners[count, 0], corners[count, 1] = middle_x + x / near, middle_y + y / near
+            corners[count, 2] = _ONE / near
             count += 1
     return count
 
@@ -294,11 +208,11 @@ def _radius(s, radii, scales):
 @_compiled
 def _draw(
     s, kind, radius, level, level_faces, level_vertices, vertices, triangles, scales, poses,
-    focal, near, half_w, half_h, points, corners, nearest, owner, bounds,
+    focal, near, middle_x, middle_y, points, corners, nearest, owner, bounds,
 ):  # fmt: skip
     """Draws one level of one shape."""
     first = level_vertices[level, 0]
-    _project(poses[s], scales[s], vertices, first, level_vertices[level, 1], focal, half_w, half_h, points)
+    _project(poses[s], scales[s], vertices, first, level_vertices[level, 1], focal, middle_x, middle_y, points)
     whole = -poses[s, 11] - radius > near and kind != PLANE
     turned = kind == PLANE and _behind(poses[s])
     for f in range(level_faces[level, 0], level_faces[level, 0] + level_faces[level, 1]):
@@ -311,7 +225,7 @@ def _draw(
             if beyond == 0:
                 continue
             if beyond < 3:
-                count, cut = _clipped(points, a, b, c, near, half_w, half_h, corners), True
+                count, cut = _clipped(points, a, b, c, near, middle_x, middle_y, corners), True
         x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
         x1, y1, z1 = points[b, 0], points[b, 1], points[b, 2]
         x2, y2, z2 = points[c, 0], points[c, 1], points[c, 2]
@@ -326,13 +240,14 @@ def _draw(
 @_compiled
 def cover(
     drawn, veils, finest, kinds, radii, boxes, level_from, level_count, level_edges, level_faces, level_vertices,
-    vertices, triangles, scales, colours, poses, focal, near, wanted_px, points, corners,
+    vertices, triangles, scales, colours, poses, focal, near, far, aside, wanted_px, points, corners,
     start, started, nearest, owner, bounds, used,
 ):  # fmt: skip
     """Draws those of the shapes `drawn` that are opaque, or (`veils`) those that are not, into `nearest` and `owner`.
 
     Args:
-        start: what `nearest` begins as where `started`; nothing otherwise.
+        aside: (2,) how far right and down of the screen's middle the camera looks, in samples.
+        start: what `nearest` begins as where `started`; otherwise 1 / far.
         bounds: (4,) is filled with the first and last row and column that were drawn to.
         used: (S,) marks the shapes that were looked at.
 
@@ -340,12 +255,13 @@ def cover(
         how many triangles were looked at.
     """
     rows, columns = nearest.shape
-    half_w, half_h = np.float32(0.5 * columns), np.float32(0.5 * rows)
+    middle_x, middle_y = np.float32(0.5 * columns) + aside[0], np.float32(0.5 * rows) + aside[1]
+    half_w, half_h = np.float32(0.5 * columns) + abs(aside[0]), np.float32(0.5 * rows) + abs(aside[1])
     owner[:] = -1
     if started:
         nearest[:] = start
     else:
-        nearest[:] = 0.0
+        nearest[:] = _ONE / far
     bounds[0], bounds[1], bounds[2], bounds[3] = rows, -1, columns, -1
     total = 0
     for s in drawn:
@@ -362,7 +278,7 @@ def cover(
             continue
         _draw(
             s, kinds[s], radius, level, level_faces, level_vertices, vertices, triangles, scales, poses,
-            focal, near, half_w, half_h, points, corners, nearest, owner, bounds,
+            focal, near, middle_x, middle_y, points, corners, nearest, owner, bounds,
         )  # fmt: skip
         used[s] = True
         total += level_faces[level, 1]

@@ -1,25 +1,27 @@
-"""Triangles of MuJoCo's shapes at several levels of detail; those of meshes are made once and kept on the disk."""
+"""Triangles of shapes at several levels of detail; those of meshes are made once and kept on the disk."""
 
 # pyright: reportAttributeAccessIssue=false
-# mujoco is a compiled module without types
+# scipy.spatial's trees are compiled and have no types
 
 from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from typing import NamedTuple
 
 import fast_simplification
-import mujoco
 import numpy as np
 from scipy.spatial import cKDTree
 
+from robot_lfd.envs.raster_faces import BOX, CAPSULE, CYLINDER, MESH, PLANE
 from robot_lfd.envs.stored_once import stored_once
 
 VERSION = 3
 FEWEST = 16  # triangles of the coarsest level of a mesh
 HALVES = 9  # at most so many levels
 _NORMAL_NEIGHBOURS = 6
+_SAME_PAINT = 0.25  # colours differ by less
 _KNOWN: dict[str, list[Level]] = {}  # by the content of the mesh: environments of one process share them
 
 
@@ -30,25 +32,65 @@ class Level(NamedTuple):
         vertices: (V, 4) float32: x y z, and how many half-lengths of a capsule are added to z.
         triangles: (F, 3) int32, anticlockwise from outside. normals: (F, 9) float32, of each corner.
         error: metres that it is away from the finest level, but for a twentieth of that one's vertices.
+        paint: (F, 3) float32 in [0, 1], the colour of each triangle, where they differ.
     """
 
     vertices: np.ndarray
     triangles: np.ndarray
     normals: np.ndarray
     error: float
+    paint: np.ndarray | None = None
+
+
+Key = tuple[int, int]  # a kind of raster_faces, and a mesh's number or -1
+
+
+class Shapes:
+    """Every level of every different shape, in single arrays.
+
+    Attributes:
+        levels: by key, the first level's number and how many there are, the finest first.
+        radii, boxes: by key of a mesh, from its origin, metres; middle and half sizes of the box around it.
+        vertices, triangles, normals: of all levels. level_errors, level_vertices, level_faces: by level, its error;
+            its first vertex and face, and how many.
+    """
+
+    def __init__(self, levels_of: dict[Key, list[Level]]) -> None:
+        flat = [level for levels in levels_of.values() for level in levels]
+        self.levels: dict[Key, tuple[int, int]] = {}
+        self.radii: dict[Key, float] = {}
+        self.boxes: dict[Key, tuple[float, ...]] = {}
+        at = 0
+        for key, levels in levels_of.items():
+            self.levels[key] = (at, len(levels))
+            at += len(levels)
+            if key[0] == MESH:
+                points = levels[0].vertices[:, :3]
+                low, high = points.min(0), points.max(0)
+                self.radii[key] = float(np.linalg.norm(points, axis=1).max())
+                self.boxes[key] = (*(low + high) / 2, *(high - low) / 2 + 1e-3)
+        vertex_from = np.cumsum([0, *(len(level.vertices) for level in flat)])
+        face_from = np.cumsum([0, *(len(level.triangles) for level in flat)])
+        self.vertices = np.concatenate([level.vertices for level in flat])
+        moved = [level.triangles + v for level, v in zip(flat, vertex_from[:-1], strict=True)]
+        self.triangles = np.concatenate(moved).astype(np.int32)
+        self.normals = np.concatenate([level.normals for level in flat])
+        self.level_errors = np.array([level.error for level in flat], np.float32)
+        self.level_vertices = np.stack([vertex_from[:-1], np.diff(vertex_from)], 1)
+        self.level_faces = np.stack([face_from[:-1], np.diff(face_from)], 1)
+        self.most_vertices = int(self.level_vertices[:, 1].max())
 
 
 def primitive(kind: int, slices: int, stacks: int) -> list[Level]:
     """Returns the levels of a plane, sphere, capsule, ellipsoid, cylinder or box of size 1, finest first."""
-    types = mujoco.mjtGeom
-    if kind == types.mjGEOM_BOX:
+    if kind == BOX:
         return [_box()]
-    if kind == types.mjGEOM_PLANE:
+    if kind == PLANE:
         return [_quads([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], 4 * [[0, 0, 1]], [[0, 1, 2, 3]], 0.0)]
     rounds = [(slices, stacks), (slices * 2 // 3, stacks * 2 // 3), (slices // 2, stacks // 2), (8, 4), (6, 4)]
-    if kind == types.mjGEOM_CYLINDER:
+    if kind == CYLINDER:
         return [_cylinder(n) for n, _ in rounds]
-    return [_ball(n, m + m % 2, kind == types.mjGEOM_CAPSULE) for n, m in rounds]
+    return [_ball(n, m + m % 2, kind == CAPSULE) for n, m in rounds]
 
 
 def _quads(points, normals, quads, error: float) -> Level:
@@ -107,20 +149,6 @@ def _ball(slices: int, stacks: int, capsule: bool) -> Level:
     return _quads(points, normals, quads, 1.0 - np.cos(np.pi / slices))
 
 
-def mesh(model: mujoco.MjModel, number: int) -> Level:
-    """Returns a mesh as it is compiled."""
-    first, count = model.mesh_vertadr[number], model.mesh_vertnum[number]
-    vertices = np.zeros((count, 4), np.float32)
-    vertices[:, :3] = model.mesh_vert[first : first + count]
-    faces = slice(model.mesh_faceadr[number], model.mesh_faceadr[number] + model.mesh_facenum[number])
-    triangles = model.mesh_face[faces].astype(np.int32)
-    normals = model.mesh_normal[model.mesh_normaladr[number] + model.mesh_facenormal[faces]]  # (F, 3, 3)
-    if model.mesh_texcoordadr[number] < 0:  # as MuJoCo has it: a smooth normal that leans too far is not taken
-        flat = _flat(vertices[triangles, :3])[:, None]
-        normals = np.where((normals * flat).sum(2, keepdims=True) < 0.8, flat, normals)
-    return Level(vertices, triangles, normals.reshape(-1, 9).astype(np.float32), 0.0)
-
-
 def coarser(fine: Level) -> list[Level]:
     """Returns ever coarser levels of a mesh, each with about half the triangles of the one before.
 
@@ -128,15 +156,62 @@ def coarser(fine: Level) -> list[Level]:
     """
     if len(fine.triangles) < 2 * FEWEST:
         return []
-    content = content_of(fine)
+    return levels_once(content_of(fine), lambda: _simplified(fine))
+
+
+def levels_once(content: str, make: Callable[[], list[Level]]) -> list[Level]:
+    """Returns levels that are the same wherever `content` is, taken from the cache folder where they have been made."""
     if content not in _KNOWN:
         recipe = f"{VERSION} {FEWEST} {HALVES} {content}"
         try:
-            folder = stored_once("mesh", recipe, lambda: {"levels.npz": _packed(_simplified(fine))})
+            folder = stored_once("mesh", recipe, lambda: {"levels.npz": _packed(make())})
             _KNOWN[content] = _unpacked((folder / "levels.npz").read_bytes())
         except OSError:  # the cache folder takes no files
-            _KNOWN[content] = _simplified(fine)
+            _KNOWN[content] = make()
     return _KNOWN[content]
+
+
+def painted_levels(fine: Level) -> list[Level]:
+    """Returns a mesh and ever coarser levels of it, made anew; triangles of one colour are made coarser by themselves.
+
+    Thin shells of another colour, which lie close over a body, stay whole so.
+    """
+    if fine.paint is None:
+        return [fine, *_simplified(fine)]
+    parts = [_part(fine, group) for group in _colour_groups(fine.paint)]
+    levels = [[part, *(_painted(level, part) for level in _simplified(part))] for part in parts]
+    return [_joined([of[min(k, len(of) - 1)] for of in levels]) for k in range(max(map(len, levels)))]
+
+
+def _colour_groups(paint: np.ndarray) -> list[np.ndarray]:
+    """Returns which triangles have about the same colour, (F,) bool each."""
+    left, groups = np.ones(len(paint), bool), []
+    while left.any():
+        group = left & (np.abs(paint - paint[left.argmax()]).max(1) < _SAME_PAINT)
+        groups.append(group)
+        left &= ~group
+    return groups
+
+
+def _part(fine: Level, chosen: np.ndarray) -> Level:
+    used, triangles = np.unique(fine.triangles[chosen], return_inverse=True)
+    paint = None if fine.paint is None else fine.paint[chosen]
+    return Level(fine.vertices[used], triangles.reshape(-1, 3).astype(np.int32), fine.normals[chosen], 0.0, paint)
+
+
+def _joined(parts: list[Level]) -> Level:
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    vertices, triangles, normals, errors, paint = zip(*parts, strict=True)
+    moved = [rows + start for rows, start in zip(triangles, starts[:-1], strict=True)]
+    vertices, triangles, normals, paint = map(np.concatenate, (vertices, moved, normals, paint))
+    return Level(vertices, triangles, normals, max(errors), paint)
+
+
+def _painted(level: Level, fine: Level) -> Level:
+    """Returns a coarse level with the colours of the finest one's nearest triangles."""
+    centres = [each.vertices[each.triangles, :3].astype(np.float64).mean(1) for each in (fine, level)]
+    assert fine.paint is not None
+    return level._replace(paint=fine.paint[cKDTree(centres[0]).query(centres[1])[1]])
 
 
 def content_of(level: Level) -> str:
@@ -148,16 +223,22 @@ def _packed(levels: list[Level]) -> bytes:
     file, arrays = io.BytesIO(), {}
     for k, level in enumerate(levels):
         arrays |= {f"vertices{k}": level.vertices, f"triangles{k}": level.triangles, f"normals{k}": level.normals}
+        arrays |= {} if level.paint is None else {f"paint{k}": level.paint}
     np.savez(file, errors=np.array([level.error for level in levels]), **arrays)
     return file.getvalue()
 
 
 def _unpacked(data: bytes) -> list[Level]:
     with np.load(io.BytesIO(data), allow_pickle=False) as found:
-        errors = found["errors"]
         return [
-            Level(found[f"vertices{k}"], found[f"triangles{k}"], found[f"normals{k}"], float(error))
-            for k, error in enumerate(errors)
+            Level(
+                found[f"vertices{k}"],
+                found[f"triangles{k}"],
+                found[f"normals{k}"],
+                float(error),
+                found[f"paint{k}"] if f"paint{k}" in found else None,
+            )
+            for k, error in enumerate(found["errors"])
         ]
 
 
@@ -182,7 +263,7 @@ def _with_normals(
 ) -> Level:
     """Gives each corner the mean normal of the whole mesh's corners near it that look the way its triangle does."""
     corners = points[triangles].astype(np.float64)  # (F, 3, 3)
-    flat = _flat(corners)
+    flat = flat_normals(corners)
     asked = corners + 0.1 * (corners.mean(1, keepdims=True) - corners)
     _, near = tree.query(asked.reshape(-1, 3), k=min(_NORMAL_NEIGHBOURS, len(normals)))
     candidates = normals[near].reshape(len(triangles), 3, -1, 3)
@@ -200,11 +281,11 @@ def _without_spikes(points: np.ndarray, triangles: np.ndarray, whole: np.ndarray
     """Returns points of a simplified mesh, with those that lie far off put back on the whole mesh's nearest vertex."""
     away, near = cKDTree(whole.astype(np.float64)).query(points.astype(np.float64))
     corners = points[triangles].astype(np.float64)
-    allowed = 2.0 * _error(corners, _flat(corners), whole) + 1e-6
+    allowed = 2.0 * _error(corners, flat_normals(corners), whole) + 1e-6
     return np.where((away > allowed)[:, None], whole[near], points)
 
 
-def _flat(corners: np.ndarray) -> np.ndarray:
+def flat_normals(corners: np.ndarray) -> np.ndarray:
     """Returns the normals (F, 3) of triangles (F, 3, 3)."""
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)

@@ -15,6 +15,7 @@ from robot_lfd.train.rows import STEP_COLUMNS, Replay, features
 
 FIRST_SEED = 10_000_000  # far from the seeds of demos (0...), evaluation (1000...) and deployment (2000...)
 SEEDS_A_RUN = 100_000
+Results = deque[tuple[bool, float, int]]  # success, return, length
 
 
 class _Explorer:
@@ -41,6 +42,37 @@ class _Explorer:
         return self.planned.popleft()
 
 
+class Path:
+    """One episode's steps on their way into `replay`.
+
+    Args:
+        chunk: see Practice.
+    """
+
+    def __init__(self, replay: Replay, chunk: int) -> None:
+        self._replay, self._chunk = replay, chunk
+        self.recent = deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk)  # what was seen, and the action
+        self.actions: list[np.ndarray] = []
+        self.total = 0.0  # the sum of rewards
+
+    def add(self, seen: np.ndarray, action: np.ndarray, reward: float) -> None:
+        """Notes a step, and what was seen before it."""
+        self.recent.append((seen, action))
+        self.actions.append(action)
+        self.total += reward
+
+    def store(self, reward: float, next_obs: np.ndarray, ended: bool) -> None:
+        """Adds the rows that are complete now: where the task ended, also those that it cut short."""
+        recent = list(self.recent)
+        if len(recent) < self._chunk and not ended:
+            return
+        for begin in range(len(recent) if ended else 1):
+            actions = [action for _, action in recent[begin:]]
+            actions += [actions[-1]] * (self._chunk - len(actions))
+            action = np.concatenate(actions) if self._chunk > 1 else actions[0]
+            self._replay.add(recent[begin][0], action, reward, next_obs, ended)
+
+
 class Practice:
     """Runs episode after episode with seeds of its own and adds each step to `replay`.
 
@@ -55,12 +87,10 @@ class Practice:
         self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool, chunk: int = 1
     ) -> None:
         self.env, self.agent, self.keys, self.replay, self.blind = env, agent, keys, replay, blind
-        self._chunk, self._recent = chunk, deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk)
+        self._chunk, self._path = chunk, Path(replay, chunk)
         self.episode = 0
-        self.results: deque[tuple[bool, float, int]] = deque(maxlen=20)  # success, return, length
+        self.results: Results = deque(maxlen=20)
         self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
-        self._actions: list[np.ndarray] = []
-        self._return = 0.0
         self._steps: Iterator[Transition] | None = None
 
     def step(self) -> None:
@@ -69,26 +99,12 @@ class Practice:
             self._steps = self._begin([])
         step = next(self._steps)
         ended = step.terminated and not self.blind
-        self._recent.append((features(step.obs, self.keys), step.action))
-        self._store(step.reward, features(step.next_obs, self.keys), ended)
-        self._actions.append(step.action)
-        self._return += step.reward
+        self._path.add(features(step.obs, self.keys), step.action, step.reward)
+        self._path.store(step.reward, features(step.next_obs, self.keys), ended)
         if step.terminated or step.truncated:
-            self._recent.clear()
-            self.results.append((bool(step.info.get("is_success", False)), self._return, len(self._actions)))
+            self.results.append((bool(step.info.get("is_success", False)), self._path.total, len(self._path.actions)))
             self.episode += 1
-            self._steps, self._actions, self._return = None, [], 0.0
-
-    def _store(self, reward: float, next_obs: np.ndarray, ended: bool) -> None:
-        """Adds the rows that are complete now: where the task ended, also those that it cut short."""
-        recent = list(self._recent)
-        if len(recent) < self._chunk and not ended:
-            return
-        for begin in range(len(recent) if ended else 1):
-            actions = [action for _, action in recent[begin:]]
-            actions += [actions[-1]] * (self._chunk - len(actions))
-            action = np.concatenate(actions) if self._chunk > 1 else actions[0]
-            self.replay.add(recent[begin][0], action, reward, next_obs, ended)
+            self._steps, self._path = None, Path(self.replay, self._chunk)
 
     def _begin(self, again: Sequence[np.ndarray], planned: Sequence[np.ndarray] = ()) -> Iterator[Transition]:
         self._explorer = _Explorer(self.agent, self.keys, self._chunk, again, planned)
@@ -96,36 +112,53 @@ class Practice:
 
     def scalars(self) -> dict[str, float]:
         """Returns success, return and length over the last 20 episodes; nothing before the first has ended."""
-        if not self.results:
-            return {}
-        success, total, length = np.mean(np.array(self.results, np.float64), axis=0)
-        return {"practice_success": success, "practice_return": total, "practice_length": length}
+        return scalars_of(self.results)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Returns the replay buffer, the episode in progress and the latest results as tensors."""
-        rows, size = self.replay.arrays, len(self.replay)
-        state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in STEP_COLUMNS}
-        state["count"] = torch.tensor(self.replay.count)
+        state = state_of(self.replay, self.results)
         state["episode"] = torch.tensor(self.episode)
-        state["actions"] = self._kept(self._actions)
-        state["planned"] = self._kept(self._explorer.planned if self._steps else ())
-        state["results"] = torch.tensor(list(self.results), dtype=torch.float64).reshape(-1, 3)
+        state["actions"] = kept(self._path.actions, self.replay)
+        state["planned"] = kept(self._explorer.planned if self._steps else (), self.replay)
         return state
-
-    def _kept(self, actions: Iterable[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.array(list(actions), self.replay.arrays.action.dtype))
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from what `state_dict` returned, in the middle of an episode if it was so."""
-        for name in STEP_COLUMNS:
-            getattr(self.replay.arrays, name)[: len(state[name])] = state[name].numpy()
-        self.replay.count, self.episode = int(state["count"]), int(state["episode"])
-        self.results.extend((bool(s), float(r), int(n)) for s, r, n in state["results"].tolist())
+        restore(state, self.replay, self.results)
+        self.episode = int(state["episode"])
         again = list(state["actions"].numpy())
         if again:
             self._steps = self._begin(again, list(state["planned"].numpy()))
             for action in again:
                 step = next(self._steps)
-                self._recent.append((features(step.obs, self.keys), action))
-                self._return += step.reward
-                self._actions.append(action)
+                self._path.add(features(step.obs, self.keys), action, step.reward)
+
+
+def scalars_of(results: Results) -> dict[str, float]:
+    """Returns means of the latest results; nothing where there are none."""
+    if not results:
+        return {}
+    success, total, length = np.mean(np.array(results, np.float64), axis=0)
+    return {"practice_success": success, "practice_return": total, "practice_length": length}
+
+
+def state_of(replay: Replay, results: Results) -> dict[str, torch.Tensor]:
+    """Returns what a checkpoint keeps of them."""
+    rows, size = replay.arrays, len(replay)
+    state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in STEP_COLUMNS}
+    state["count"] = torch.tensor(replay.count)
+    state["results"] = torch.tensor(list(results), dtype=torch.float64).reshape(-1, 3)
+    return state
+
+
+def restore(state: dict[str, torch.Tensor], replay: Replay, results: Results) -> None:
+    """Fills them from what `state_of` returned."""
+    for name in STEP_COLUMNS:
+        getattr(replay.arrays, name)[: len(state[name])] = state[name].numpy()
+    replay.count = int(state["count"])
+    results.extend((bool(s), float(r), int(n)) for s, r, n in state["results"].tolist())
+
+
+def kept(actions: Iterable[np.ndarray], replay: Replay) -> torch.Tensor:
+    """Returns actions as a checkpoint keeps them."""
+    return torch.from_numpy(np.array(list(actions), replay.arrays.action.dtype))

@@ -86,9 +86,11 @@ def _check_numbers(config: TrainConfig) -> None:
     if config.algo == "distill":
         raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
     check_options(config)
-    for name in ("batch_rows", "critics", "updates_per_step"):
+    for name in ("batch_rows", "critics", "updates_per_step", "copies"):
         if getattr(config, name) < 1:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
+    if config.copies > 1 and mode_of(config) == "offline":
+        raise LfdError("--copies is for practice, and this run has none; leave it out, or say --mode online")
     if steps_of(config) < 1:
         raise LfdError(f"--steps is {steps_of(config)}, expected at least 1")
     if config.gamma is not None and not 0.0 < config.gamma < 1.0:

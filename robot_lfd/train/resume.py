@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gymnasium as gym
 
-from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy
+from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy, read_json
 from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
 
@@ -21,6 +21,11 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
         return None
     if not finished:
         return None
+    copies = int(read_json(config.out / "config.json").get("copies", 1))
+    if copies != config.copies:
+        raise LfdError(
+            f"run '{config.out}' was begun with --copies {copies}, found {config.copies}; choose another --out"
+        )
     before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
     if before != spec:
         changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]

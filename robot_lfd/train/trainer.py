@@ -17,6 +17,7 @@ from policies.value_dice import ValueDiceAgent
 from robot_lfd.checkpoint import PolicySpec
 from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.vector import make_vector_env
 from robot_lfd.errors import Diverged
 from robot_lfd.metrics import Metrics
 from robot_lfd.train import pixels
@@ -24,6 +25,7 @@ from robot_lfd.train.agents import make_agent
 from robot_lfd.train.expert import Expert, told, usual_steps
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
+from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.reading import mode_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Replay, draw, statistics_of
@@ -72,11 +74,14 @@ class _Session(Session):
         self.practice = None
         if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
-            env = self.make_env(max_episode_steps=practice_limit, **blind)
-            replay = Replay(REPLAY_ROWS, rows)
-            self.practice = Practice(
-                env, self.agent, spec.features, replay, config.seed, config.success_blind, spec.decided
-            )
+            changes = {**blind, "max_episode_steps": practice_limit}
+            learns = (self.agent, spec.features, Replay(REPLAY_ROWS, rows), config.seed, config.success_blind)
+            if config.copies > 1:
+                kwargs = {**spec.env_kwargs, **changes}
+                envs = make_vector_env(spec.env_id, config.copies, autoreset=False, **kwargs)
+                self.practice = ManyPractice(envs, *learns, spec.decided)
+            else:
+                self.practice = Practice(self.make_env(**changes), *learns, spec.decided)
         if resumed:
             self.continue_from(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from robot_lfd.envs.mujoco_pictures import Pictures
+from robot_lfd.envs.mujoco_scene import Scene
 from robot_lfd.envs.raster import Raster
-from robot_lfd.envs.raster_scene import Scene
 from robot_lfd.envs.raster_shapes import Level, coarser
 from robot_lfd.envs.registry import make_env
 
@@ -163,7 +163,7 @@ def test_wiped_dirt_is_gone_from_the_picture_at_once():
 
 def test_two_threads_draw_what_one_draws():
     model, data = simulated()
-    rasters = [Raster(Scene(model), model, data) for _ in range(2)]
+    rasters = [Raster(Scene(model, data)) for _ in range(2)]
     alone = rasters[0].draw(1, 84, 84)
     drawn: list[list[np.ndarray]] = [[], []]
     work = [

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.vector import make_vector_env
 from robot_lfd.train.practice import Practice
-from robot_lfd.train.rows import Replay, Rows
+from robot_lfd.train.practice_many import ManyPractice
+from robot_lfd.train.rows import Replay, Rows, features
 from tests.robot_lfd.point_arm import PointArm
 
 LIKE = {"reward": np.zeros(1, np.float32), "terminated": np.zeros(1, bool)}
@@ -74,3 +77,64 @@ def test_practice_goes_on_where_it_stopped_in_the_middle_of_a_decision(chunk: in
     assert whole.replay.count == second.replay.count and list(whole.results) == list(second.results)
     for name in ("obs", "action", "next_obs"):
         assert np.array_equal(getattr(whole.replay.arrays, name), getattr(second.replay.arrays, name))
+
+
+class Reaching:
+    """Decides on `chunk` actions for several copies at once: towards the target, with noise from a generator."""
+
+    def __init__(self, chunk: int) -> None:
+        self.chunk, self.rng = chunk, torch.Generator().manual_seed(0)
+
+    def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
+        once = torch.cat([obs * 3.0, torch.zeros(len(obs), 1)], 1)
+        noise = 0.2 * torch.randn((len(obs), self.chunk, 4), generator=self.rng)
+        return (once[:, None] + noise).clamp(-1, 1).reshape(len(obs), -1)
+
+
+def many(chunk: int, copies: int, limit: int) -> ManyPractice:
+    width, number = np.zeros((1, 3), np.float32), np.zeros(1, np.int64)
+    action = np.zeros((1, 4 * chunk), np.float32)
+    like = Rows(width, action, next_obs=width, first_obs=width, step=number, stretch=number, **LIKE)
+    envs = make_vector_env("pybullet/Reach-v0", copies, workers="threads", autoreset=False, max_episode_steps=limit)
+    return ManyPractice(envs, Reaching(chunk), KEYS, Replay(500, like), 0, False, chunk)  # type: ignore[arg-type]
+
+
+def test_many_copies_leave_the_rows_that_each_alone_would_one_after_the_other():
+    run = many(chunk=1, copies=2, limit=5)
+    for _ in range(22):
+        run.step()
+    rows, policy = run.replay.arrays, Reaching(1)
+    envs = [make_env("pybullet/Reach-v0", max_episode_steps=5) for _ in range(2)]
+    seeds = [10_000_000, 10_000_001]
+    seen = [features(env.reset(seed=seed)[0], KEYS) for env, seed in zip(envs, seeds, strict=True)]
+    for count in range(0, 22, 2):
+        actions = policy.act(torch.from_numpy(np.stack(seen)), explore=True).numpy()
+        for i, env in enumerate(envs):
+            obs, reward, terminated, truncated, _ = env.step(actions[i])
+            row = (seen[i], actions[i], np.float32(reward), features(obs, KEYS), terminated)
+            for name, value in zip(("obs", "action", "reward", "next_obs", "terminated"), row, strict=True):
+                assert np.array_equal(getattr(rows, name)[count + i], value), (count, i, name)
+            seen[i] = features(obs, KEYS)
+            if terminated or truncated:
+                seeds[i] = max(seeds) + 1
+                seen[i] = features(env.reset(seed=seeds[i])[0], KEYS)
+    assert len(run.replay) == 22 and [length for *_, length in run.results] == [5] * 4
+    run.env.close()
+
+
+@pytest.mark.parametrize(("chunk", "steps"), [(1, 17), (1, 15), (3, 14), (3, 8)])
+def test_practice_in_many_copies_goes_on_where_it_stopped_with_the_round_that_was_under_way(chunk: int, steps: int):
+    whole, first, second = (many(chunk, copies=3, limit=5) for _ in range(3))
+    for _ in range(30):
+        whole.step()
+    for _ in range(steps):
+        first.step()
+    second.agent.rng.set_state(first.agent.rng.get_state())  # type: ignore[attr-defined]
+    second.load_state_dict(first.state_dict())
+    for _ in range(30 - steps):
+        second.step()
+    assert whole.replay.count == second.replay.count > 0 and list(whole.results) == list(second.results)
+    for name in ("obs", "action", "reward", "next_obs", "terminated"):
+        assert np.array_equal(getattr(whole.replay.arrays, name), getattr(second.replay.arrays, name)), name
+    for run in (whole, first, second):
+        run.env.close()

@@ -30,6 +30,7 @@ def train(demos: Path, out: Path, *more: str) -> int:
     [
         ("iq", "online", ()),
         ("iq", "online", ("--chunk", "3")),
+        pytest.param("iq", "online", ("--copies", "2"), marks=pytest.mark.slow),
         ("iq", "offline", ()),
         ("sqil", "online", ("--chunk", "3")),
         ("bc", "offline", ()),
@@ -138,6 +139,17 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path,
         ): "unknown observation 'nonsense'",
         ("--demos", str(demos), "--out", str(tmp_path / "x"), "--gamma", "1.0"): "--gamma is 1.0",
         ("--demos", str(demos), "--out", str(tmp_path / "x"), "--steps", "0"): "--steps is 0",
+        ("--demos", str(demos), "--out", str(tmp_path / "x"), "--copies", "0"): "--copies is 0",
+        (
+            "--demos",
+            str(demos),
+            "--out",
+            str(tmp_path / "x"),
+            "--algo",
+            "bc",
+            "--copies",
+            "2",
+        ): "--copies is for practice",
     }
     for words, message in cases.items():
         assert call(["train", *words]) == 1
@@ -152,6 +164,8 @@ def test_a_run_is_not_overwritten_and_another_setting_does_not_resume_it(demos: 
     assert "already holds a run" in capfd.readouterr().err
     assert train(demos, tmp_path / "run", "--algo", "iq", "--steps", "5", "--resume") == 1
     assert "was begun with other algo" in capfd.readouterr().err
+    assert train(demos, tmp_path / "run", "--algo", "iq", "--copies", "2", "--steps", "5", "--resume") == 1
+    assert "was begun with --copies 1, found 2" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("damage", ["DONE", "model.safetensors", "config.json"])

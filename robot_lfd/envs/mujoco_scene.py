@@ -1,4 +1,4 @@
-"""What of a MuJoCo model is drawn, as flat arrays for the compiled rasteriser."""
+"""A MuJoCo simulation as a scene of the rasteriser: what of its model is drawn, and how it looks now."""
 
 # pyright: reportAttributeAccessIssue=false
 # mujoco is a compiled module without types
@@ -11,25 +11,33 @@ import mujoco
 import numpy as np
 
 from robot_lfd.envs import raster_faces as faces
-from robot_lfd.envs.raster_shapes import Level, coarser, content_of, mesh, primitive
-from robot_lfd.envs.raster_textures import textures_of
+from robot_lfd.envs.mujoco_look import arrange
+from robot_lfd.envs.mujoco_textures import textures_of
+from robot_lfd.envs.raster import MOST_LIGHTS, Drawn, Eye, Lens, Seen
+from robot_lfd.envs.raster_light import resolve
+from robot_lfd.envs.raster_shapes import Key, Level, Shapes, coarser, content_of, flat_normals, primitive
 
 _VISIBLE_GROUPS = (1, 2)  # of geoms: 0 is robosuite's for collision, MuJoCo hides those above 2
 _SMALL_M = 0.06  # still things below this size are drawn with those that move: Wipe's dirt vanishes
+_DETAIL_PX = np.float32(0.3)  # 0.5 is twice as fast on agentview and loses 1.7 dB in the worst state (LOG.md)
+_NOTHING = np.zeros((1, 1, 3), np.uint8)
+_FAR = np.float32(1e30)  # metres; robosuite is nowhere so large that its far plane were seen
 _SEEN_THROUGH = 0.9  # glints of less than this share of a step of 255 are not computed
 
 
 class Scene:
-    """The shapes of a model, geoms and then sites, and everything about them that does not change.
+    """The shapes of a model, geoms and then sites; a Scene of raster.py.
 
     Attributes:
-        kinds: (S,) MuJoCo's types. names: (S,) numbers of geoms or, where `is_site`, sites. materials: (S,) or -1.
-        still, moving: which shapes never move in an episode and are large and opaque, and which are the others.
-        fixed: by camera, whether it stands still.
+        names: (S,) numbers of geoms or, where `is_site`, sites. materials: (S,) or -1.
+        moving: what moves in an episode, or is small or transparent.
         obstacle: why this model cannot be drawn here; "" where it can.
     """
 
-    def __init__(self, model: mujoco.MjModel) -> None:
+    samples = 2
+    aside = np.zeros(2, np.float32)
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
         geoms = np.flatnonzero(np.isin(model.geom_group, _VISIBLE_GROUPS))
         sites = np.flatnonzero(model.site_group <= max(_VISIBLE_GROUPS))
         self.kinds = np.concatenate([model.geom_type[geoms], model.site_type[sites]]).astype(np.int64)
@@ -53,7 +61,44 @@ class Scene:
         self._add_textures(model, meshes, images, brings)
         self._add_materials(model)
         self._sort_out(model, geoms, sites)
-        self.near = np.float32(model.vis.map.znear * model.stat.extent)
+        self._model, self._data, self._near = model, data, np.float32(model.vis.map.znear * model.stat.extent)
+        self._head, self._view = np.zeros(10), np.zeros(12)
+        geoms_now = (data.geom_xpos, data.geom_xmat, model.geom_size, model.geom_rgba)
+        sites_now = (data.site_xpos, data.site_xmat, model.site_size, model.site_rgba)
+        suns = (
+            data.light_xpos, data.light_xdir, model.light_active, model.light_ambient, model.light_diffuse,
+            model.light_specular, model.light_type.astype(np.int64), model.light_attenuation, model.light_cutoff,
+            model.light_exponent,
+        )  # fmt: skip
+        self._arranging = (
+            suns, geoms_now, sites_now, model.mat_rgba, self.kinds, self.names, self.is_site, self.materials,
+            self.repeat, self.uniform, self.textures,
+        )  # fmt: skip
+
+        self._local = np.zeros((len(self.kinds), MOST_LIGHTS, 6), np.float32)
+
+    def look(self, camera: int, seen: Seen) -> Eye:
+        """Fills `seen` from the simulation's arrays, and returns the camera of that number."""
+        head, view = self._model.vis.headlight, self._view
+        view[:3], view[3:] = self._data.cam_xpos[camera], self._data.cam_xmat[camera]
+        self._head[0], self._head[1:4] = head.active, head.ambient
+        self._head[4:7], self._head[7:] = head.diffuse, head.specular
+        lights = arrange(view, self._head, *self._arranging, *seen)
+        tangent = float(np.tan(np.radians(self._model.cam_fovy[camera]) / 2.0))
+        return Eye(view, tangent, self._near, _FAR, bool(self._fixed[camera]), lights, _DETAIL_PX)
+
+    def paint(
+        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray, is_veil: bool
+    ) -> None:
+        """Writes pixels as OpenGL's fixed pipeline has them; see Scene in raster.py."""
+        shapes, (nearest, owner, bounds, used) = self.shapes, drawn
+        resolve(
+            nearest, owner, bounds, lens.focal, np.float32(lens.step), lens.eye.view,
+            _NOTHING if behind is None else behind, behind is not None, is_veil, self.sky, shapes.vertices,
+            shapes.triangles, shapes.normals, self.places, self.place_from, seen.scales, seen.colours, seen.poses,
+            seen.lights[: lens.eye.lights], self._local, used, self.shine, self.textures, seen.repeats,
+            self.images.pixels, self.images.table, picture,
+        )  # fmt: skip
 
     def _add_textures(self, model, meshes, images, brings) -> None:
         self.images = textures_of(model)
@@ -95,58 +140,45 @@ class Scene:
         self.all = np.arange(len(self.kinds))
         self.still, self.moving = np.flatnonzero(still), np.flatnonzero(~still)
         tracks = model.cam_mode != int(mujoco.mjtCamLight.mjCAMLIGHT_FIXED)
-        self.fixed = _stands(model, model.cam_bodyid) & ~tracks
+        self._fixed = _stands(model, model.cam_bodyid) & ~tracks
 
 
-class _Shapes:
-    """Every level of every different shape, in single arrays."""
-
-    def __init__(self, levels_of: dict[tuple[int, int], list[Level]]) -> None:
-        flat = [level for levels in levels_of.values() for level in levels]
-        at, self.levels, self.radii, self.boxes = 0, {}, {}, {}
-        for key, levels in levels_of.items():
-            self.levels[key] = (at, len(levels))
-            at += len(levels)
-            if key[0] == faces.MESH:
-                points = levels[0].vertices[:, :3]
-                low, high = points.min(0), points.max(0)
-                self.radii[key] = float(np.linalg.norm(points, axis=1).max())
-                self.boxes[key] = (*(low + high) / 2, *(high - low) / 2 + 1e-3)
-        vertex_from = np.cumsum([0, *(len(level.vertices) for level in flat)])
-        face_from = np.cumsum([0, *(len(level.triangles) for level in flat)])
-        self.vertices = np.concatenate([level.vertices for level in flat])
-        self.triangles = np.concatenate([t.triangles + v for t, v in zip(flat, vertex_from[:-1], strict=True)]).astype(
-            np.int32
-        )
-        self.normals = np.concatenate([level.normals for level in flat])
-        self.level_errors = np.array([level.error for level in flat], np.float32)
-        self.level_vertices = np.stack([vertex_from[:-1], np.diff(vertex_from)], 1)
-        self.level_faces = np.stack([face_from[:-1], np.diff(face_from)], 1)
-        self.most_vertices = int(self.level_vertices[:, 1].max())
+_SHARED: weakref.WeakValueDictionary[tuple, Shapes] = weakref.WeakValueDictionary()
 
 
-_SHARED: weakref.WeakValueDictionary[tuple, _Shapes] = weakref.WeakValueDictionary()
-
-
-def _levels_of(model, kinds: np.ndarray, meshes: np.ndarray, textured: set[int]) -> _Shapes:
+def _levels_of(model, kinds: np.ndarray, meshes: np.ndarray, textured: set[int]) -> Shapes:
     """Returns the packed shapes of a model; models with the same meshes share them."""
-    fine = {int(m): mesh(model, int(m)) for m in np.unique(meshes[meshes >= 0])}
+    fine = {int(m): _mesh(model, int(m)) for m in np.unique(meshes[meshes >= 0])}
     quality = (model.vis.quality.numslices, model.vis.quality.numstacks)
     order = tuple(dict.fromkeys(_key(kind, number) for kind, number in zip(kinds, meshes, strict=True)))
     content = (order, quality, tuple(sorted(textured)), tuple(content_of(fine[m]) for m in sorted(fine)))
     if (known := _SHARED.get(content)) is None:
-        levels: dict[tuple[int, int], list[Level]] = {}
+        levels: dict[Key, list[Level]] = {}
         for kind, number in order:
             if number < 0:
                 levels[kind, number] = primitive(kind, *quality)
             else:
                 levels[kind, number] = [fine[number], *(() if number in textured else coarser(fine[number]))]
-        _SHARED[content] = known = _Shapes(levels)
+        _SHARED[content] = known = Shapes(levels)
     return known
 
 
-def _key(kind: int, number: int) -> tuple[int, int]:
+def _key(kind: int, number: int) -> Key:
     return int(kind), int(number) if kind == faces.MESH else -1
+
+
+def _mesh(model: mujoco.MjModel, number: int) -> Level:
+    """Returns a mesh as it is compiled."""
+    first, count = model.mesh_vertadr[number], model.mesh_vertnum[number]
+    vertices = np.zeros((count, 4), np.float32)
+    vertices[:, :3] = model.mesh_vert[first : first + count]
+    faces = slice(model.mesh_faceadr[number], model.mesh_faceadr[number] + model.mesh_facenum[number])
+    triangles = model.mesh_face[faces].astype(np.int32)
+    normals = model.mesh_normal[model.mesh_normaladr[number] + model.mesh_facenormal[faces]]  # (F, 3, 3)
+    if model.mesh_texcoordadr[number] < 0:  # as MuJoCo has it: a smooth normal that leans too far is not taken
+        flat = flat_normals(vertices[triangles, :3])[:, None]
+        normals = np.where((normals * flat).sum(2, keepdims=True) < 0.8, flat, normals)
+    return Level(vertices, triangles, normals.reshape(-1, 9).astype(np.float32), 0.0)
 
 
 def _places(model, number: int) -> np.ndarray:
