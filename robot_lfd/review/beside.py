@@ -80,10 +80,18 @@ def time_for(steps: int) -> int:
     return max(steps + MORE_STEPS, round(MORE_TIMES * steps))
 
 
-def kept_film(folder: Path, name: str, control_hz: float, make: Callable[[], Flown]) -> tuple[bytes, dict[str, Any]]:
-    """Returns the film and how it ended, from `folder` where it was made before; kept there if it can be."""
+def read_film(folder: Path, name: str) -> tuple[bytes, dict[str, Any]] | None:
+    """Returns a film that was made before, and how it ended; None where there is none."""
     with suppress(OSError, ValueError):
         return (folder / f"{name}.mp4").read_bytes(), json.loads((folder / f"{name}.json").read_text())
+    return None
+
+
+def kept_film(folder: Path, name: str, control_hz: float, make: Callable[[], Flown]) -> tuple[bytes, dict[str, Any]]:
+    """Returns the film and how it ended, from `folder` where it was made before; kept there if it can be."""
+    kept = read_film(folder, name)
+    if kept is not None:
+        return kept
     flown = make()
     mp4 = encode_mp4(flown.frames, control_hz, quality=QUALITY)
     with suppress(OSError):  # a cache on a read-only or full disk is no reason to show nothing
@@ -95,13 +103,20 @@ def kept_film(folder: Path, name: str, control_hz: float, make: Callable[[], Flo
     return mp4, flown.about()
 
 
+def read_still(folder: Path, name: str) -> bytes | None:
+    """Returns a last picture that was made before; None where there is none."""
+    with suppress(OSError):
+        return (folder / f"{name}.jpg").read_bytes()
+    return None
+
+
 def kept_still(folder: Path, name: str, make: Callable[[], Flown]) -> bytes:
     """Returns the last picture as a JPEG, from `folder` where it was made before."""
-    file = folder / f"{name}.jpg"
-    with suppress(OSError):
-        return file.read_bytes()
+    kept = read_still(folder, name)
+    if kept is not None:
+        return kept
     picture = still_of(make().frames[-1])
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture)
+        (folder / f"{name}.jpg").write_bytes(picture)
     return picture

@@ -78,13 +78,19 @@ class ClipMaker:
         Args:
             camera: another one than the maker's. size_px: of pictures that are simulated again, stored ones or not.
         """
-        view = View(camera or self.camera, self.size_px if size_px is None else size_px, size_px is None)
-        folder = self.folder(view)
-        kept = _read(folder, episode_id)
+        kept = self.kept(episode_id, camera, size_px)
         if kept is None:
+            view = self._view(camera, size_px)
             kept = self._make(self.store.recorded(episode_id), view)
-            _keep(folder, episode_id, kept)
+            _keep(self.folder(view), episode_id, kept)
         return kept
+
+    def kept(self, episode_id: str, camera: str | None = None, size_px: int | None = None) -> Clip | None:
+        """Returns the clip that was made before; None where there is none."""
+        return _read(self.folder(self._view(camera, size_px)), episode_id)
+
+    def _view(self, camera: str | None, size_px: int | None) -> View:
+        return View(camera or self.camera, self.size_px if size_px is None else size_px, size_px is None)
 
     def shown(self) -> list[str]:
         """Returns the cameras that are shown side by side: the one that was asked for, else all stored ones."""
@@ -102,17 +108,23 @@ class ClipMaker:
 
     def still(self, episode_id: str) -> bytes:
         """Returns the last picture alone as a JPEG, without drawing the rest; empty where there is none."""
-        folder = self.folder(View(self.camera, self.size_px, True))
-        for path in (folder / f"{episode_id}.jpg", folder / f"{episode_id}.still.jpg"):
-            try:
-                return path.read_bytes()
-            except OSError:
-                continue
+        kept = self.kept_still(episode_id)
+        if kept is not None:
+            return kept
+        folder = self.folder(self._view(None, None))
         found = self._last_picture(self.store.recorded(episode_id))
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{episode_id}.still.jpg").write_bytes(found)
         return found
+
+    def kept_still(self, episode_id: str) -> bytes | None:
+        """Returns the still that was made before; None where there is none."""
+        folder = self.folder(self._view(None, None))
+        for path in (folder / f"{episode_id}.jpg", folder / f"{episode_id}.still.jpg"):
+            with suppress(OSError):
+                return path.read_bytes()
+        return None
 
     def _last_picture(self, episode: Episode) -> bytes:
         stored = next((k for k in episode.obs if k.startswith("images/") and self.camera in (None, k[7:])), None)

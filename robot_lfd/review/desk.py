@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,19 @@ from robot_lfd.config import ReviewConfig
 from robot_lfd.demos.edit import provenance
 from robot_lfd.demos.store import DemoStore, EpisodeInfo
 from robot_lfd.errors import LfdError
-from robot_lfd.review.beside import fly, kept_film, time_for
+from robot_lfd.review.beside import read_film, read_still
 from robot_lfd.review.clips import ClipMaker
+from robot_lfd.review.darkroom import beside_folder
 from robot_lfd.review.describe import belief_charts, charts, dataset_summary, judgement, measures, misfit, pending, said
-from robot_lfd.review.evaluation import EvaluationDesk
-from robot_lfd.review.studio import STILL, Studio
+from robot_lfd.review.evaluation import EvaluationDesk, film_name
+from robot_lfd.review.studio import STILL, Made, Studio
 from robot_lfd.review.wishes import Conflict, checked, revision, whole_number
 
 MEASURED = ("reward", "time", "intervention")
 PATH = "obs/eef_pos"
 MOST_AT_ONCE = 256
 SMALLEST_PX, LARGEST_PX = 64, 1024
-MOMENT_S = 0.2  # rows are measured for so long at a time
+MOMENT_S = 0.1  # rows are measured for so long at a time
 
 
 class Desk:
@@ -40,16 +41,12 @@ class Desk:
         self._judges = [policy if policy is not None and misfit(s, policy) is None else None for s in stores]
         self.evaluations = EvaluationDesk([*([config.policy] if config.policy else []), *config.runs])
         self._makers = [ClipMaker(s, config.camera, config.size_px) for s in stores]
-        self._studio = Studio()
+        self._studio = Studio(config)
         self._derived = [self._read_derived(s) for s in stores]
 
     def close(self) -> None:
-        """Ends the simulators."""
-        self._studio.close(self._end_simulators)
-
-    def _end_simulators(self) -> None:
-        for maker in self._makers:
-            maker.__exit__(None, None, None)
+        """Ends the process that simulates."""
+        self._studio.close()
 
     # What is shown
 
@@ -110,54 +107,49 @@ class Desk:
         beliefs = belief_charts(judge, episode) if judge is not None else []
         return [*beliefs, *charts(episode, store.spec)]
 
-    def clip(self, dataset: int, episode_id: str, camera: str = "", size: str = "") -> tuple[bytes, str]:
-        """Returns the video of an episode, and where its pictures come from.
+    # What is drawn: from the cache at once, else by the studio. Each may raise LfdError for a wrong question.
+
+    def clip(self, dataset: int, episode_id: str, camera: str = "", size: str = "") -> Future[Made]:
+        """Returns the video of an episode to come, and where its pictures come from.
 
         Args:
             camera: another one than usual. size: pixels, for pictures that are simulated again; "": as usual.
         """
         self._known(dataset, episode_id)
-        clip = self._studio.do(lambda: self._makers[dataset].clip(episode_id, camera or None, _size(size)))
-        return clip.mp4, clip.note
+        view = (camera or None, _size(size))
+        kept = self._makers[dataset].kept(episode_id, *view)
+        return _done(kept.mp4, kept.note) if kept else self._studio.ask("clip", dataset, episode_id, *view)
 
-    def cameras(self, dataset: int) -> list[str]:
-        """Returns the cameras that episodes of a dataset can be seen through."""
+    def cameras(self, dataset: int) -> Future[Made]:
+        """Returns the cameras, to come, that episodes of a dataset can be seen through; there are no bytes."""
         self.store(dataset)
-        return self._studio.do(self._makers[dataset].cameras)
+        return self._studio.ask("cameras", dataset)
 
-    def still(self, dataset: int, episode_id: str) -> bytes:
-        """Returns the last picture of an episode as a JPEG."""
+    def still(self, dataset: int, episode_id: str) -> Future[Made]:
+        """Returns the last picture of an episode to come, as a JPEG."""
         self._known(dataset, episode_id)
-        return self._studio.do(lambda: self._makers[dataset].still(episode_id), STILL)
+        kept = self._makers[dataset].kept_still(episode_id)
+        return self._studio.ask("still", dataset, episode_id, rank=STILL) if kept is None else _done(kept)
 
-    def beside(self, dataset: int, episode_id: str) -> tuple[bytes, dict[str, Any]]:
-        """Returns the film of what the policy does from this episode's very start, and how that ends."""
+    def beside(self, dataset: int, episode_id: str) -> Future[Made]:
+        """Returns the film to come of what the policy does from this episode's very start, and how that ends."""
         self._known(dataset, episode_id)
         if self._judges[dataset] is None:
             raise LfdError("no policy knows this task; give one with --policy")
-        return self._studio.do(lambda: self._fly_beside(dataset, episode_id))
+        kept = read_film(beside_folder(self._makers[dataset], self.policy), episode_id)
+        return _done(*kept) if kept else self._studio.ask("beside", dataset, episode_id)
 
-    def _fly_beside(self, dataset: int, episode_id: str) -> tuple[bytes, dict[str, Any]]:
-        store, maker = self.stores[dataset], self._makers[dataset]
-        episode = store.recorded(episode_id)
-        start = {"model": episode.model, "sim_state": episode.sim_state[0]}
-        judge = hashlib.sha256(str(self.policy.path.resolve()).encode()).hexdigest()[:12]
-        folder = store.path / "cache" / "review" / f"beside-{judge}-{maker.size_px}"
-        limit = time_for(len(episode))
-        seed = episode.meta.get("seed")
-        view = {"camera": maker.camera, "size_px": maker.size_px}
-        return kept_film(
-            folder, episode_id, store.spec.control_hz,
-            lambda: fly(maker.simulator(), self.policy, seed=seed, options=start, limit=limit, **view),
-        )  # fmt: skip
+    def film(self, run: int, step: int, seed: int) -> Future[Made]:
+        """Returns the film of an evaluated episode to come, and how it ended."""
+        checkpoint, folder, seed = self.evaluations.place(run, step, seed)
+        kept = read_film(Path(folder), film_name(checkpoint, seed))
+        return _done(*kept) if kept else self._studio.ask("film", checkpoint, folder, seed)
 
-    def film(self, run: int, step: int, seed: int) -> tuple[bytes, dict[str, Any]]:
-        """Returns the film of an evaluated episode."""
-        return self._studio.do(lambda: self.evaluations.film(run, step, seed))
-
-    def end_of_film(self, run: int, step: int, seed: int) -> bytes:
-        """Returns how an evaluated episode ended, as a JPEG."""
-        return self._studio.do(lambda: self.evaluations.still(run, step, seed), STILL)
+    def end_of_film(self, run: int, step: int, seed: int) -> Future[Made]:
+        """Returns how an evaluated episode ended, to come, as a JPEG."""
+        checkpoint, folder, seed = self.evaluations.place(run, step, seed)
+        kept = read_still(Path(folder), film_name(checkpoint, seed))
+        return self._studio.ask("end", checkpoint, folder, seed, rank=STILL) if kept is None else _done(kept)
 
     # What is changed
 
@@ -255,6 +247,12 @@ class Desk:
 
 def _derived_home(store: DemoStore) -> Path:
     return store.path / "cache" / "review"
+
+
+def _done(made: bytes, about: Any = None) -> Future[Made]:
+    future: Future[Made] = Future()
+    future.set_result((made, about))
+    return future
 
 
 def _size(text: str) -> int | None:

@@ -48,6 +48,7 @@ async function drawEpisode(source, index) {
   document.addEventListener("keydown", onKey);
   leave = () => {
     player.pause();
+    screen.stop();
     removeEventListener("resize", redraw);
     document.removeEventListener("themechange", redraw);
     document.removeEventListener("keydown", onKey);

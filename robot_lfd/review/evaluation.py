@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import sight_of, wilson_interval
 from robot_lfd.evaluations import FOLDER, run_folder
-from robot_lfd.review.beside import Flown, fly, kept_film, kept_still
+from robot_lfd.review.beside import Flown, fly
 from robot_lfd.runs import Family, Run, families
 
 CURVES = ("practice_success", "bc_loss", "critic_loss", "expert_reward", "replay_reward")  # those that were logged
@@ -71,18 +72,14 @@ class EvaluationDesk:
         turns = itertools.chain.from_iterable(itertools.zip_longest(*found))
         return [f for f in turns if f is not None][:MOST_FAILURES]
 
-    def film(self, run: int, step: int, seed: int) -> tuple[bytes, dict[str, Any]]:
-        """Returns the film of one evaluated episode, simulated again, and how it ended."""
-        chosen = self._run(run, step)
-        folder, name = chosen.path / FOLDER / "films", f"{step}-{seed}"
-        hz = load_policy(_checkpoint_path(chosen, step)).control_hz
-        return kept_film(folder, name, hz, lambda: _fly(chosen, step, seed, False))
+    def place(self, run: int, step: int, seed: int) -> tuple[str, str, int]:
+        """Returns a checkpoint, the folder where its films are kept, and the seed: what is needed to film an episode.
 
-    def still(self, run: int, step: int, seed: int) -> bytes:
-        """Returns how one evaluated episode ended, as a JPEG."""
+        Raises:
+            LfdError: no such run or checkpoint.
+        """
         chosen = self._run(run, step)
-        folder = chosen.path / FOLDER / "films"
-        return kept_still(folder, f"{step}-{seed}", lambda: _fly(chosen, step, seed, True))
+        return str(_checkpoint_path(chosen, step)), str(chosen.path / FOLDER / "films"), seed
 
     def _run(self, run: int, step: int) -> Run:
         if not 0 <= run < len(self.runs):
@@ -141,8 +138,19 @@ def _checkpoint_path(run: Run, step: int) -> Path:
     return run.path / "checkpoints" / f"{step:08d}"
 
 
-def _fly(run: Run, step: int, seed: int, last_only: bool) -> Flown:
-    policy: Any = load_policy(_checkpoint_path(run, step))
+def film_name(checkpoint: str, seed: int) -> str:
+    """Returns the name under which the film of an evaluated episode is kept."""
+    return f"{int(Path(checkpoint).name)}-{seed}"
+
+
+@lru_cache(maxsize=4)
+def policy_of(checkpoint: str) -> Any:
+    """Returns the policy of a checkpoint."""
+    return load_policy(Path(checkpoint))
+
+
+def again(policy: Any, seed: int, *, last_only: bool) -> Flown:
+    """Returns an evaluated episode, simulated again from its seed."""
     env = make_env(policy.env_id, **sight_of(policy), **policy.env_kwargs)
     try:
         return fly(env, policy, seed=seed, last_only=last_only)

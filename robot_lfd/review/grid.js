@@ -77,12 +77,19 @@ function card(source, e, picks) {
       el("div", { class: "marks" }, marks)));
   link.addEventListener("pointerenter", () => playIn(source, e, thumb));
   link.addEventListener("focus", () => link.matches(":focus-visible") && playIn(source, e, thumb));
-  for (const gone of ["pointerleave", "blur"]) link.addEventListener(gone, () => thumb.querySelector("video")?.remove());
+  for (const gone of ["pointerleave", "blur"]) link.addEventListener(gone, () => {
+    stopWaiting.abort();
+    thumb.querySelector("video")?.remove();
+  });
   return el("li", { class: "card" }, link, picks && picks.box(e));
 }
 
+let stopWaiting = new AbortController(); // for the film of the card that is pointed at
+
 async function playIn(source, e, thumb) {
-  const url = await source.clip(e.index);
+  stopWaiting.abort();
+  stopWaiting = new AbortController();
+  const url = await source.clip(e.index, null, stopWaiting.signal).catch(() => null);
   if (!url || thumb.querySelector("video") || !(thumb.matches(":hover") || thumb.parentElement.matches(":focus"))) return;
   const video = el("video", { src: url, muted: true, loop: true, playsinline: true, "aria-hidden": "true", tabindex: "-1" });
   video.muted = true;

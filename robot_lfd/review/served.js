@@ -2,11 +2,25 @@
 // Where the page's data come from: the server that gave the page, under the same address.
 
 async function openSource() {
-  const films = new Map();
+  const films = new Map(); // path -> {film, wanted, stop}
   const one = (kind, e) => `${kind}/${e.dataset}/${encodeURIComponent(e.id)}`;
-  const once = (path) => {
-    if (!films.has(path)) films.set(path, loadFilm(path));
-    return films.get(path);
+  let reading = 0; // pages that are on their way: measuring waits for them
+
+  // A film is asked for once, and no longer than anybody wants it: a browser holds six requests, and the next page needs one.
+  const once = (path, signal) => {
+    if (!films.has(path)) {
+      const stop = new AbortController(), entry = { wanted: 0, stop, film: loadFilm(path, stop.signal) };
+      films.set(path, entry);
+      entry.film.then(() => (entry.come = true), () => films.get(path) === entry && films.delete(path));
+    }
+    const entry = films.get(path);
+    entry.wanted++;
+    signal?.addEventListener("abort", () => {
+      if (--entry.wanted > 0 || entry.come) return;
+      films.delete(path);
+      entry.stop.abort();
+    }, { once: true });
+    return entry.film;
   };
   const found = await ask("index.json");
   const source = {
@@ -22,6 +36,7 @@ async function openSource() {
       for (let dataset = 0; dataset < source.datasets.length; dataset++) {
         const first = source.episodes.find((e) => e.pending && e.dataset === dataset);
         for (let next = first ? first.number - 1 : null; next !== null; ) {
+          while (reading) await new Promise((done) => setTimeout(done, 20));
           const found = await ask(`rows/${dataset}/${next}`);
           for (const row of found.rows) {
             const e = places.get(`${dataset}/${row.id}`);
@@ -32,15 +47,18 @@ async function openSource() {
         }
       }
     },
-    charts: (index) => ask(one("curves", source.episodes[index])),
+    async charts(index) {
+      reading++;
+      return ask(one("curves", source.episodes[index])).finally(() => reading--);
+    },
     still: (index) => one("still", source.episodes[index]),
-    async clip(index, view) {
-      const e = source.episodes[index], film = await once(one("clip", e) + (view ? "?" + new URLSearchParams(view) : ""));
+    async clip(index, view, signal) {
+      const e = source.episodes[index], film = await once(one("clip", e) + (view ? "?" + new URLSearchParams(view) : ""), signal);
       e.pictures = film.about;
       return film.url;
     },
     cameras: (dataset) => ask("cameras/" + dataset),
-    beside: (index) => once(one("beside", source.episodes[index])),
+    beside: (index, signal) => once(one("beside", source.episodes[index]), signal),
     evaluation: () => ask("evaluation.json"),
     film: (f) => once(`film/${f.run}/${f.step}/${f.seed}`),
     end: (f) => `end/${f.run}/${f.step}/${f.seed}`,
@@ -73,8 +91,8 @@ async function ask(path) {
   return said;
 }
 
-async function loadFilm(path) {
-  const answer = await fetch(path);
+async function loadFilm(path, signal) {
+  const answer = await fetch(path, { signal });
   if (answer.status >= 400) return { url: null, about: (await answer.json()).error };
   const about = JSON.parse(answer.headers.get("X-About") || '""');
   return { url: answer.status === 200 ? URL.createObjectURL(await answer.blob()) : null, about };

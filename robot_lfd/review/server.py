@@ -8,6 +8,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any
 
 import uvicorn
@@ -21,10 +22,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from robot_lfd.errors import LfdError
 from robot_lfd.review.desk import Desk
 from robot_lfd.review.page import served_page
+from robot_lfd.review.studio import Made
 from robot_lfd.review.wishes import Conflict
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 64 * 1024
+LISTEN_S = 0.1  # how often it is asked whether the reader still waits for a film
 HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -90,25 +93,26 @@ def make_app(desk: Desk, token: str, port: int) -> ASGIApp:
 
     async def clip(request: Request) -> Response:
         view = [request.query_params.get(k, "") for k in ("camera", "size")]
-        return _film(*await run_in_threadpool(desk.clip, *_which(request), *view))
+        return _film(*await _made(request, desk.clip, *_which(request), *view))
 
     async def still(request: Request) -> Response:
-        return _picture(await run_in_threadpool(desk.still, *_which(request)))
+        return _picture(*await _made(request, desk.still, *_which(request)))
 
     async def cameras(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(desk.cameras, request.path_params["dataset"]), headers=HEADERS)
+        _, names = await _made(request, desk.cameras, request.path_params["dataset"])
+        return JSONResponse(names, headers=HEADERS)
 
     async def beside(request: Request) -> Response:
-        return _film(*await run_in_threadpool(desk.beside, *_which(request)))
+        return _film(*await _made(request, desk.beside, *_which(request)))
 
     async def evaluation(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(desk.evaluations.sheet), headers=HEADERS)
 
     async def film(request: Request) -> Response:
-        return _film(*await run_in_threadpool(desk.film, *_evaluated(request)))
+        return _film(*await _made(request, desk.film, *_evaluated(request)))
 
     async def end(request: Request) -> Response:
-        return _picture(await run_in_threadpool(desk.end_of_film, *_evaluated(request)))
+        return _picture(*await _made(request, desk.end_of_film, *_evaluated(request)))
 
     async def change(request: Request) -> Response:
         wish = await _small_json(request)
@@ -151,11 +155,24 @@ async def _changed(desk: Desk, wishes: list[dict[str, Any]], change: Callable[[]
     return JSONResponse({"rows": rows}, headers=HEADERS)
 
 
+async def _made(request: Request, ask: Callable[..., Future[Made]], *args: Any) -> Made:
+    """Returns what the studio makes; it is not made where nobody waits for it any more. Raises LfdError."""
+    future = await run_in_threadpool(ask, *args)
+    made = asyncio.wrap_future(future)
+    try:
+        while not (await asyncio.wait({made}, timeout=LISTEN_S))[0]:
+            if await request.is_disconnected():
+                raise LfdError("nobody waits for this any more")
+        return made.result()
+    finally:
+        made.cancel()
+
+
 def _film(mp4: bytes, about: Any) -> Response:
     return Response(mp4, 200 if mp4 else 204, media_type="video/mp4", headers={**HEADERS, "X-About": json.dumps(about)})
 
 
-def _picture(jpeg: bytes) -> Response:
+def _picture(jpeg: bytes, _: Any) -> Response:
     return Response(jpeg, 200 if jpeg else 404, media_type="image/jpeg", headers=HEADERS)
 
 

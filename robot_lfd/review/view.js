@@ -8,7 +8,7 @@ function makeScreen(source, e, player) {
   const other = pane("The policy, from the same start");
   const screens = el("div", { class: "screens" });
   const films = { own: [], other: null };
-  let own = [];
+  let own = [], waiting = new AbortController(), waitingOther = new AbortController();
   const attach = () => player.attach([
     ...films.own.filter(Boolean).map((video) => ({ video, first: e.trim ? e.trim[0] : 0, length: e.length })),
     ...(films.other ? [{ video: films.other.video, first: 0, length: films.other.steps }] : []),
@@ -21,6 +21,8 @@ function makeScreen(source, e, player) {
 
   // The camera that was chosen, else every one that was recorded, all on one clock.
   async function showOwn() {
+    waiting.abort();
+    const { signal } = (waiting = new AbortController());
     const cameras = seen.camera ? [seen.camera] : dataset.cameras.length ? dataset.cameras : [""];
     for (const one of own) one.root.remove();
     own = cameras.map((name) => pane(name || "Recorded"));
@@ -30,8 +32,8 @@ function makeScreen(source, e, player) {
     await Promise.all(own.map(async (one, k) => {
       one.say("drawing …");
       const usual = k === 0 && !seen.camera && !seen.size; // the one that the grid plays, too
-      const url = await source.clip(e.index, usual ? null : { camera: cameras[k], size: seen.size });
-      if (!one.root.isConnected) return; // the reader has gone on
+      const url = await source.clip(e.index, usual ? null : { camera: cameras[k], size: seen.size }, signal).catch(unlessStopped);
+      if (signal.aborted || !one.root.isConnected) return; // the reader has gone on
       if (url) films.own[k] = one.show(url, `Video of episode ${e.number}` + (cameras[k] && `, camera ${cameras[k]}`), player);
       else one.say(e.pictures || "no pictures");
       attach();
@@ -39,6 +41,8 @@ function makeScreen(source, e, player) {
   }
 
   async function showOther() {
+    waitingOther.abort();
+    const { signal } = (waitingOther = new AbortController());
     arrange();
     if (!seen.beside) {
       other.root.remove();
@@ -47,8 +51,8 @@ function makeScreen(source, e, player) {
     }
     screens.append(other.root);
     other.say("the policy drives …");
-    const { url, about } = await source.beside(e.index);
-    if (!other.root.isConnected) return;
+    const { url, about } = await source.beside(e.index, signal).catch((problem) => unlessStopped(problem) || {});
+    if (signal.aborted || !other.root.isConnected) return;
     if (!url) return other.say(about || "no pictures");
     films.other = { video: other.show(url, "Video of the policy from the same start", player), steps: about.steps };
     other.verdict.replaceChildren(verdict(about.success), ` ${about.steps} steps`);
@@ -56,7 +60,16 @@ function makeScreen(source, e, player) {
   }
 
   const judged = dataset.judged;
-  return { root: el("div", {}, screens, source.editable && viewTools(source, e, showOwn, showOther)), start: () => Promise.all([showOwn(), seen.beside && judged ? showOther() : null]) };
+  return {
+    root: el("div", {}, screens, source.editable && viewTools(source, e, showOwn, showOther)),
+    start: () => Promise.all([showOwn(), seen.beside && judged ? showOther() : null]),
+    stop: () => (waiting.abort(), waitingOther.abort()),
+  };
+}
+
+function unlessStopped(problem) {
+  if (problem.name !== "AbortError") throw problem;
+  return null;
 }
 
 function pane(title) {
