@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/review.md: records demos, trains IQ-Learn and a clone, evaluates both, photographs.
+"""Makes the pictures in docs/review.md: records demos, trains IQ-Learn and clones, evaluates them, photographs.
 
 python docs/make_review_picture.py [--work FOLDER]     what is finished in the folder is not done again
 """
@@ -30,11 +30,16 @@ def main() -> None:
     if not demos.exists():
         device = ["--device", "scripted", "--episodes", "12", "--cameras", "front", "wrist", "--size-px", "128"]
         lfd("record", "--env", "pybullet/Lift-v0", *device, "--operator", "anna", "--out", demos)
-    for run, words in ((iq, ["--algo", "iq", "--mode", "offline", "--steps", "3000"]), (bc, ["--algo", "bc"])):
+    for run, algo, words in (
+        (iq, "iq", ["--mode", "offline", "--steps", 2000, "--seeds", 2]),
+        (bc, "bc", ["--steps", 2000, "--seeds", 2]),
+    ):
         if not run.exists():
-            lfd("train", "--demos", demos, *words, "--out", run)
-            lfd("eval", run, "--episodes", "50")
-    words = ["review", demos, "--policy", iq, "--runs", bc, "--port", "0"]
+            lfd("train", "--demos", demos, "--algo", algo, *words, "--checkpoint-every", 1000, "--out", run)
+        for checkpoint in sorted(run.glob("seed-*/checkpoints/*")):
+            if not list((checkpoint.parents[1] / "evaluations").glob(f"{int(checkpoint.name)}-*.json")):
+                lfd("eval", checkpoint, "--episodes", 30)
+    words = ["review", demos, "--policy", iq / "seed-0", "--runs", iq, bc, "--port", "0"]
     server = subprocess.Popen([*LFD, *map(str, words)], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
@@ -79,6 +84,12 @@ def photograph(url: str) -> None:
         tab.wait_for_selector(".cardButton, .evaluation .soft")
         drawn(tab, ".cards img")
         keep(tab, "review-evaluation.png")
+        tab.locator(".sectionTitle").scroll_into_view_if_needed()
+        drawn(tab, ".cards img")
+        tab.locator(".cardButton").first.click()
+        tab.wait_for_selector(".cardButton video")
+        tab.wait_for_timeout(1500)
+        keep(tab, "review-failures.png")
         browser.close()
 
 

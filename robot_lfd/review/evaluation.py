@@ -17,7 +17,7 @@ from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import sight_of, wilson_interval
 from robot_lfd.evaluations import FOLDER, run_folder
 from robot_lfd.review.beside import Flown, fly
-from robot_lfd.runs import Family, Run, families
+from robot_lfd.runs import Family, Run, families, seed_folders
 
 CURVES = ("practice_success", "bc_loss", "critic_loss", "expert_reward", "replay_reward")  # those that were logged
 MOST_FAILURES = 24
@@ -31,7 +31,11 @@ class EvaluationDesk:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self.groups = families(dict.fromkeys(run_folder(p) for p in paths)) if paths else []
+        named = dict.fromkeys(run_folder(p) for p in paths)
+        seeds = {
+            seed.resolve() for path in named for seed in seed_folders(path)
+        }  # --policy may be one of --runs' seeds
+        self.groups = families([p for p in named if p not in seeds])
         self.runs: list[Run] = [run for group in self.groups for run in group.runs]
 
     def sheet(self) -> dict[str, Any] | None:
