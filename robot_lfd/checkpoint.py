@@ -19,6 +19,7 @@ from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser
 from policies.pixel_actor import PixelActor, Sight
 from policies.pixel_learned import PixelLearned
 from policies.sequence_cloning import Actor, ClonedLearned, PlainActor, make_actor
+from robot_lfd.believable import check_claims
 from robot_lfd.durable import publish, remove_folder, sync_file, sync_folder, write_tree
 from robot_lfd.errors import LfdError
 
@@ -161,9 +162,12 @@ def read_spec(checkpoint: Path) -> PolicySpec:
         found = document.get("format_version")
         raise LfdError(f"checkpoint '{checkpoint}' has format {found}, this lfd reads {FORMAT_VERSION}; update lfd")
     try:
+        check_claims(document, (checkpoint / "model.safetensors").stat().st_size)
         lists = {k: tuple(document.pop(k)) for k in ("features", "sizes", "hidden")}
         return PolicySpec(**{**document, **lists})
-    except (TypeError, KeyError) as error:
+    except OSError as error:
+        raise LfdError(f"checkpoint '{checkpoint}' has no weights: {error.strerror}") from error
+    except (TypeError, ValueError, KeyError) as error:
         raise LfdError(f"checkpoint '{checkpoint}': config.json is damaged: {error}") from error
 
 
@@ -199,8 +203,9 @@ class LearnedPolicy:
         self.step, self.algo, self.policy_keys = spec.step, spec.algo, spec.features
         try:
             self._learned = _learned(spec, stats, model)
-        except RuntimeError as error:
-            raise LfdError(f"checkpoint '{path}': the weights do not fit config.json: {error}") from error
+        except (RuntimeError, KeyError, ValueError, AttributeError) as error:
+            reason = str(error).replace("\n", " ")[:200]
+            raise LfdError(f"checkpoint '{path}': the weights do not fit config.json: {reason}") from error
 
     @property
     def has_critic(self) -> bool:
@@ -322,7 +327,10 @@ def _pixel_actor(spec: PolicySpec, stats: dict[str, Any]) -> PixelActor:
 
 
 def _row(stats: dict[str, Any], name: str, width: int) -> torch.Tensor:
-    row = torch.tensor(stats.get(name, []), dtype=torch.float32)
+    try:
+        row = torch.tensor(stats.get(name, []), dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise LfdError(f"stats.json: '{name}' is damaged: {str(error).splitlines()[0]}") from error
     if row.shape != (width,):
         raise LfdError(f"stats.json: '{name}' has shape {tuple(row.shape)}, expected ({width},)")
     return row

@@ -183,7 +183,7 @@ def _cockpit():
     env = make_env("pybullet/Reach-v0")
     learned = SimpleNamespace(control_hz=20.0, env_id="pybullet/Reach-v0", env_kwargs={})
     config = DeployConfig(run=Path("run"), takeover="gamepad")
-    return Cockpit(config, env, Script([]), learned)
+    return Cockpit(config, env, Script([(0.3, 0, 0, 1)] * 60), learned)
 
 
 def test_a_pad_that_takes_over_rests_where_it_was_calibrated(pad, tmp_path, monkeypatch):  # noqa: F811
@@ -196,6 +196,25 @@ def test_a_pad_that_takes_over_rests_where_it_was_calibrated(pad, tmp_path, monk
     with _cockpit() as cockpit:
         device = cockpit._takeover.human.device
         assert device.raw()["leftx"] == pytest.approx(0.3, abs=0.01) and device.values()["leftx+"] == 0.0
+
+
+@pytest.mark.parametrize(("button", "event"), [("x", "pause"), ("back", "discard")])
+def test_a_pad_button_is_the_emergency_stop_in_the_tick_after_it(pad, tmp_path, monkeypatch, button, event):  # noqa: F811
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    one = pad()
+    with _cockpit() as cockpit:
+        pilot = cockpit.pilot = Limited(cockpit.policy, arm_of(cockpit.env))
+        actions = []
+        for tick, step in enumerate(rollout(cockpit.env, pilot, seed=0)):
+            actions.append(step.action)
+            cockpit.show(step, None)
+            if tick == 8:
+                assert pilot.stop_reason is None and actions[-1][0] != 0
+                one.button(button, True)
+            if tick == 12:
+                break
+    assert pilot.stop_reason == f"emergency stop: {event} on the gamepad" and pilot.emergency
+    assert pilot.stopped_at == 10 and not np.array(actions)[10:, :3].any()
 
 
 def test_without_the_pad_that_should_take_over_it_says_what_to_do(no_screen):  # noqa: F811
