@@ -4,9 +4,11 @@ The plain step is written from the paper (Yarats et al. 2022, Sec. 3.1 and appen
 formed when drawn, random shift by bilinear sampling of float pictures, one encoder pass with gradient for what is seen
 and one without for what follows, clipped double Q with target critics, actor on detached features; NCHW layout. Ours is
 `PixelSoft`, critics on the simulator's state or on pictures, from the same arrays. Both take turns on one thread; CPU
-seconds are counted, drawing included. What single choices give is measured in the same run.
+seconds are counted, drawing included. What single choices give is measured in the same run. On a GPU wall time is
+counted: the plain step's batches travel there, as they do in DrQ-v2's loader; ours lie there.
 
     python benchmarks/pixel_updates.py --encoder small --out benchmarks/results/pixel_updates.json
+    python benchmarks/pixel_updates.py --on cuda --rounds 30 --out benchmarks/results/pixel_updates_gpu.json
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from torch import nn
 from policies.augment import random_shift
 from policies.encoders import ENCODERS, make_encoder
 from policies.iq_learn import IqConfig, iq_loss
+from policies.looking import Compute
 from policies.networks import Normaliser
 from policies.pixel_actor import Sight, as_float
 from policies.pixel_soft import PixelSoft, PixelSoftConfig
@@ -41,6 +44,7 @@ from robot_lfd.train.images import Sights, draw_transitions
 
 SIZE_PX, PROPRIO, STATE, ACTIONS, HIDDEN, WIDTH, GAMMA = 84, 6, 13, 4, (128, 128), 64, 0.97
 STORED = 3000  # observations
+WARM_UP = 2  # rounds that do not count
 
 
 def perceptron(*sizes: int) -> nn.Sequential:
@@ -57,25 +61,25 @@ class PlainShift(nn.Module):
         size, pad = x.shape[-1], 4
         padded = F.pad(x, (pad, pad, pad, pad), "replicate")
         eps = 1.0 / (size + 2 * pad)
-        along = torch.linspace(-1.0 + eps, 1.0 - eps, size + 2 * pad)[:size]
+        along = torch.linspace(-1.0 + eps, 1.0 - eps, size + 2 * pad, device=x.device)[:size]
         grid = torch.stack(torch.meshgrid(along, along, indexing="xy"), -1)[None].repeat(len(x), 1, 1, 1)
-        by = torch.randint(0, 2 * pad + 1, (len(x), 1, 1, 2)).float() * 2.0 / (size + 2 * pad)
+        by = torch.randint(0, 2 * pad + 1, (len(x), 1, 1, 2), device=x.device).float() * 2.0 / (size + 2 * pad)
         return F.grid_sample(padded, grid + by, padding_mode="zeros", align_corners=False)
 
 
 class PlainAgent:
     """DrQ-v2's update with an encoder a camera and proprioception beside the pictures."""
 
-    def __init__(self, sight: Sight) -> None:
+    def __init__(self, sight: Sight, device: torch.device) -> None:
         def encoder() -> nn.Module:
             made = make_encoder(sight.encoder, 3 * sight.stack, sight.size_px, sight.width)
             return made.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
 
         seen = sight.cameras * sight.width + PROPRIO
         self.shift = PlainShift()
-        self.encoders = nn.ModuleList(encoder() for _ in range(sight.cameras))
-        self.actor = perceptron(seen, *HIDDEN, ACTIONS)
-        self.critics = nn.ModuleList(perceptron(seen + ACTIONS, *HIDDEN, 1) for _ in range(2))
+        self.encoders = nn.ModuleList(encoder() for _ in range(sight.cameras)).to(device)
+        self.actor = perceptron(seen, *HIDDEN, ACTIONS).to(device)
+        self.critics = nn.ModuleList(perceptron(seen + ACTIONS, *HIDDEN, 1) for _ in range(2)).to(device)
         self.targets = copy.deepcopy(self.critics)
         self.encoder_optimiser = torch.optim.Adam(self.encoders.parameters(), lr=1e-4)
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=1e-4)
@@ -120,8 +124,8 @@ class PlainAgent:
 class PlainReplay:
     """Pictures (M, C, H, W) a camera; stacks are formed transition by transition, as DrQ-v2's loader does."""
 
-    def __init__(self, sights: Sights, stack: int) -> None:
-        self.sights, self.stack = sights, stack
+    def __init__(self, sights: Sights, stack: int, device: torch.device) -> None:
+        self.sights, self.stack, self.device = sights, stack, device
         self.pictures = [np.ascontiguousarray(p.transpose(0, 3, 1, 2)) for p in sights.pictures]
 
     def _stacked(self, i: int) -> np.ndarray:
@@ -138,7 +142,7 @@ class PlainReplay:
             "proprio": s.proprio[seen], "next_proprio": s.proprio[seen + 1],
             "action": s.action[which], "reward": np.ones(rows, np.float32),
         }  # fmt: skip
-        return {k: torch.from_numpy(v) for k, v in columns.items()}
+        return {k: torch.from_numpy(v).to(self.device) for k, v in columns.items()}
 
 
 def make_sights(cameras: int) -> Sights:
@@ -157,7 +161,7 @@ def make_sights(cameras: int) -> Sights:
     )  # fmt: skip
 
 
-def make_ours(sight: Sight, critic_sees: Any) -> PixelSoft:
+def make_ours(sight: Sight, critic_sees: Any, device: torch.device) -> PixelSoft:
     """Returns our agent with the default recipe."""
     by: Any = "actor" if critic_sees == "state" else "critic"
 
@@ -167,19 +171,26 @@ def make_ours(sight: Sight, critic_sees: Any) -> PixelSoft:
     config = PixelSoftConfig(critic_sees, by, state_weight=1.0 if critic_sees == "state" else 0.0)
     loss = functools.partial(iq_loss, config=IqConfig(GAMMA))
     known = unit(STATE) if critic_sees == "state" else None
-    return PixelSoft(loss, 33.0, sight, unit(PROPRIO), known, torch.full((ACTIONS,), 0.5), SoftConfig(), config, 0)
+    gpu = device.type == "cuda"
+    spread, compute = torch.full((ACTIONS,), 0.5), Compute(device, half=gpu, compile=gpu)
+    return PixelSoft(loss, 33.0, sight, unit(PROPRIO), known, spread, SoftConfig(), config, 0, compute)
 
 
-def cpu_ms(step: Callable[[], object], times: int) -> float:
-    """Returns CPU milliseconds a step."""
-    began = time.process_time()
-    for _ in range(times):
+def ms(step: Callable[[], object], device: torch.device) -> float:
+    """Returns the CPU milliseconds of a step; on a GPU those until it has ended."""
+    if device.type == "cpu":
+        began = time.process_time()
         step()
-    return 1000 * (time.process_time() - began) / times
+        return 1000 * (time.process_time() - began)
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    step()
+    torch.cuda.synchronize()
+    return 1000 * (time.perf_counter() - began)
 
 
 def parts(sight: Sight, rows: int) -> dict[str, Callable[[], object]]:
-    """Returns single choices to measure, ours and plain, on pictures of one batch half each."""
+    """Returns single choices to measure on a CPU, ours and plain, on pictures of one batch half each."""
     channels = 3 * sight.stack
     flat = torch.randint(0, 256, (rows, channels, SIZE_PX, SIZE_PX), dtype=torch.uint8)
     ours = torch.randint(0, 256, (rows, 1, sight.stack, SIZE_PX, SIZE_PX, 3), dtype=torch.uint8)
@@ -205,25 +216,26 @@ def parts(sight: Sight, rows: int) -> dict[str, Callable[[], object]]:
 def measure(encoder: str, rows: int, args: argparse.Namespace) -> dict[str, Any]:
     """Returns CPU milliseconds of each in turn, and ratios."""
     sight = Sight(args.cameras, SIZE_PX, args.frame_stack, encoder, WIDTH)
-    sights, rng = make_sights(args.cameras), np.random.default_rng(1)
-    plain, replay = PlainAgent(sight), PlainReplay(sights, sight.stack)
+    sights, rng, device = make_sights(args.cameras), np.random.default_rng(1), torch.device(args.on)
+    plain, replay = PlainAgent(sight, device), PlainReplay(sights, sight.stack, device)
+    kept = sights.moved_to(device)
     steps: dict[str, Callable[[], object]] = {"plain": lambda: plain.update(replay.draw(rng, rows))}
     for sees in ("state", "pixels"):
-        agent = make_ours(sight, sees)
+        agent = make_ours(sight, sees, device)
         steps[f"ours, critic sees {sees}"] = lambda agent=agent: agent.update(
-            draw_transitions(rng, sights, None, rows // 2, sight.stack)
+            draw_transitions(rng, kept, None, rows // 2, sight.stack)
         )
-    pieces = parts(sight, rows)
+    pieces = parts(sight, rows) if args.on == "cpu" else {}
     found: dict[str, list[float]] = {k: [] for k in (*steps, *pieces)}
-    for _ in range(args.rounds + 1):
+    for _ in range(WARM_UP + args.rounds):
         for name, step in {**steps, **pieces}.items():
-            found[name].append(cpu_ms(step, 1))
-    ms = {k: median(v[1:]) for k, v in found.items()}
-    ratios = {k: round(ms["plain"] / ms[k], 2) for k in steps if k != "plain"}
+            found[name].append(ms(step, device))
+    each = {k: median(v[WARM_UP:]) for k, v in found.items()}
+    ratios = {k: round(each["plain"] / each[k], 2) for k in steps if k != "plain"}
     return {
         "encoder": encoder, "batch": rows, "cameras": args.cameras, "frame_stack": args.frame_stack,
-        "size_px": SIZE_PX, "cpu_ms": {k: round(v, 1) for k, v in ms.items()},
-        "updates_per_cpu_s": {k: round(1000 / ms[k], 2) for k in steps}, "plain_over_ours": ratios,
+        "size_px": SIZE_PX, "on": args.on, "ms": {k: round(v, 2) for k, v in each.items()},
+        "updates_per_s": {k: round(1000 / each[k], 2) for k in steps}, "plain_over_ours": ratios,
     }  # fmt: skip
 
 
@@ -235,11 +247,20 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=2)
     parser.add_argument("--frame-stack", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--on", choices=["cpu", "cuda"], default="cpu", help="CPU time, or wall time on a GPU")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows = [measure(encoder, args.batch, args) for encoder in args.encoder]
-    about = {"machine": machine(), "load": os.getloadavg()[0], "rounds": args.rounds, "versions": software_versions()}
+    gpu = {"gpu": torch.cuda.get_device_name()} if args.on == "cuda" else {}
+    about = {
+        "machine": machine(),
+        **gpu,
+        "torch": torch.__version__,
+        "load": os.getloadavg()[0],
+        "rounds": args.rounds,
+        "versions": software_versions(),
+    }
     report = {"benchmark": "pixel_updates", **about, "rows": rows}
     print(json.dumps(report))
     if args.out:
