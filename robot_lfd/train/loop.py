@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from policies.agent import under
 from robot_lfd.checkpoint import PolicySpec, load_policy, read_json, read_tensors, save_checkpoint
 from robot_lfd.config import TrainConfig
+from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import evaluate
 from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics
@@ -103,14 +104,21 @@ class Session(ABC):
         save_checkpoint(self.config.out, spec, self.stats(), self.agent.deployed(), training, progress)
 
     def continue_from(self, checkpoint: Path) -> None:
-        """Takes up where a checkpoint stopped."""
+        """Takes up where a checkpoint stopped. Raises LfdError where another version of lfd wrote it."""
         training = read_tensors(checkpoint / "training.safetensors")
         progress = read_json(checkpoint / "progress.json")
-        self.agent.load_state_dict(under(training, "agent"))
-        self.step, self.seconds_before = int(progress["step"]), float(progress.get("seconds", 0.0))
-        if self.practice:
-            self.practice.load_state_dict(under(training, "practice"))
-        self.rng.bit_generator.state = progress["rng"]
+        try:
+            self.agent.load_state_dict(under(training, "agent"))
+            if self.practice:
+                self.practice.load_state_dict(under(training, "practice"))
+            self.step, self.seconds_before = int(progress["step"]), float(progress.get("seconds", 0.0))
+            self.rng.bit_generator.state = progress["rng"]
+        except (KeyError, RuntimeError) as error:
+            missing = str(error).strip("'\"").splitlines()[0]
+            raise LfdError(
+                f"checkpoint '{checkpoint}' cannot be continued: {missing} is not as this lfd writes it; lfd eval and"
+                " deploy still take it; to train on, begin anew with another --out"
+            ) from error
 
     def close(self) -> None:
         """Closes the environment and the metrics."""

@@ -180,3 +180,14 @@ def test_an_unfinished_or_damaged_checkpoint_is_refused_plainly(demos: Path, tmp
 
 def tensors(run: Path, step: int, name: str) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(run / "checkpoints" / f"{step:08d}" / f"{name}.safetensors")
+
+
+def test_a_checkpoint_of_another_version_says_so_in_one_line(demos: Path, tmp_path: Path, capfd):
+    assert train(demos, tmp_path / "run", "--steps", "5") == 0
+    file = tmp_path / "run" / "checkpoints" / "00000005" / "training.safetensors"
+    kept = safetensors.torch.load_file(file)
+    safetensors.torch.save_file({k: v for k, v in kept.items() if k != "practice.planned"}, file)
+    capfd.readouterr()
+    assert train(demos, tmp_path / "run", "--steps", "9", "--resume") == 1
+    error = capfd.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and "cannot be continued: planned is not as this lfd writes it" in error[0]
