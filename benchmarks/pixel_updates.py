@@ -7,7 +7,10 @@ and one without for what follows, clipped double Q with target critics, actor on
 seconds are counted, drawing included. What single choices give is measured in the same run. On a GPU wall time is
 counted: the plain step's batches travel there, as they do in DrQ-v2's loader; ours lie there.
 
-    python benchmarks/pixel_updates.py --encoder small --out benchmarks/results/pixel_updates.json
+End to end is what a training run waits for: an update and the control steps between two updates, with both cameras'
+pictures, in robosuite's Lift; plain: robosuite as it comes. DrQ-v2 updates at every second step, IQ-Learn here at each.
+
+    MUJOCO_GL=egl python benchmarks/pixel_updates.py --encoder small --out benchmarks/results/pixel_updates.json
     python benchmarks/pixel_updates.py --on cuda --rounds 30 --out benchmarks/results/pixel_updates_gpu.json
 """
 
@@ -20,7 +23,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,6 +43,8 @@ from policies.pixel_actor import Sight, as_float
 from policies.pixel_soft import PixelSoft, PixelSoftConfig
 from policies.soft_agent import SoftConfig
 from robot_lfd.demos.spec import software_versions
+from robot_lfd.envs.registry import NO_LIMIT, make_env
+from robot_lfd.envs.robosuite_world import robosuite
 from robot_lfd.train.images import Sights, draw_transitions
 
 SIZE_PX, PROPRIO, STATE, ACTIONS, HIDDEN, WIDTH, GAMMA = 84, 6, 13, 4, (128, 128), 64, 0.97
@@ -213,6 +218,24 @@ def parts(sight: Sight, rows: int) -> dict[str, Callable[[], object]]:
     }
 
 
+def simulators(cameras: Sequence[str]) -> dict[str, Callable[[], object]]:
+    """Returns a control step of robosuite's Lift with pictures, plain and ours."""
+    plain = robosuite.make(
+        "Lift", robots="Panda", has_offscreen_renderer=True, use_camera_obs=True, camera_names=list(cameras),
+        camera_heights=SIZE_PX, camera_widths=SIZE_PX, reward_shaping=True, ignore_done=True, renderer="mujoco",
+    )  # fmt: skip
+    ours = make_env(
+        "robosuite/Lift-v0", cameras=tuple(cameras), size_px=SIZE_PX, pictures="fast", max_episode_steps=NO_LIMIT
+    )
+    plain.reset()
+    ours.reset(seed=0)
+    action = np.full(ours.action_space.shape or (), 0.1, np.float32)
+    return {
+        "control step and pictures, plain": lambda: plain.step(action.astype(np.float64)),
+        "control step and pictures, ours": lambda: ours.step(action),
+    }
+
+
 def measure(encoder: str, rows: int, args: argparse.Namespace) -> dict[str, Any]:
     """Returns CPU milliseconds of each in turn, and ratios."""
     sight = Sight(args.cameras, SIZE_PX, args.frame_stack, encoder, WIDTH)
@@ -225,17 +248,25 @@ def measure(encoder: str, rows: int, args: argparse.Namespace) -> dict[str, Any]
         steps[f"ours, critic sees {sees}"] = lambda agent=agent: agent.update(
             draw_transitions(rng, kept, None, rows // 2, sight.stack)
         )
-    pieces = parts(sight, rows) if args.on == "cpu" else {}
+    seen_by = ("agentview", "robot0_eye_in_hand")[: args.cameras]
+    pieces = {**parts(sight, rows), **simulators(seen_by)} if args.on == "cpu" else {}
     found: dict[str, list[float]] = {k: [] for k in (*steps, *pieces)}
     for _ in range(WARM_UP + args.rounds):
         for name, step in {**steps, **pieces}.items():
             found[name].append(ms(step, device))
     each = {k: median(v[WARM_UP:]) for k, v in found.items()}
     ratios = {k: round(each["plain"] / each[k], 2) for k in steps if k != "plain"}
+    whole = {}
+    for count in (1, 2) if pieces else ():
+        waits = {k: each[k] + count * each[f"control step and pictures, {k.split(',')[0]}"] for k in steps}
+        whole[f"{count} control steps an update"] = {
+            k: round(waits["plain"] / waits[k], 2) for k in steps if k != "plain"
+        }
     return {
         "encoder": encoder, "batch": rows, "cameras": args.cameras, "frame_stack": args.frame_stack,
         "size_px": SIZE_PX, "on": args.on, "ms": {k: round(v, 2) for k, v in each.items()},
         "updates_per_s": {k: round(1000 / each[k], 2) for k in steps}, "plain_over_ours": ratios,
+        "plain_over_ours_end_to_end": whole,
     }  # fmt: skip
 
 
