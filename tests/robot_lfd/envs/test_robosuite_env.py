@@ -367,3 +367,23 @@ def test_a_compiled_path_that_rounds_otherwise_is_not_taken(monkeypatch):
 @pytest.mark.parametrize("task", ["Lift", "Stack", "PickPlaceCan", "NutAssemblySquare", "Door"])
 def test_200_steps_of_the_compiled_path_differ_by_no_bit(task, robot):
     assert_compiled_and_equal(task, 200, range(3), robots=robot)
+
+
+_STARTED = """
+from robot_lfd.envs import robosuite_kernel
+from robot_lfd.envs.registry import make_env
+env = make_env("robosuite/Lift-v0")
+env.reset(seed=0)
+env.step(env.action_space.sample())
+print(env.unwrapped.stepper_name, sum(robosuite_kernel.osc_step.stats.cache_misses.values()),
+      sum(robosuite_kernel.osc_step.stats.cache_hits.values()))
+"""
+
+
+@pytest.mark.slow
+def test_a_later_start_takes_the_compiled_control_path_from_the_disk_and_says_nothing():
+    run = [sys.executable, "-c", _STARTED]
+    subprocess.run(run, check=True, capture_output=True)  # compiles where no process has yet
+    later = subprocess.run(run, check=True, capture_output=True, text=True)
+    assert later.stdout.split() == ["compiled,", "exact", "0", "1"]
+    assert "compiling" not in later.stderr
