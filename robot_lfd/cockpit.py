@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import gymnasium as gym
 from robot_lfd.config import DeployConfig
 from robot_lfd.demos.tape import Tape
 from robot_lfd.devices import make_device
+from robot_lfd.driving_frames import Frame, driving_frames
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
 from robot_lfd.limits import Limited
@@ -128,7 +129,7 @@ class Cockpit:
         if self.config.takeover == "scripted":
             self._seat_human(self._supervisor(), tuple)
         elif self.config.takeover != "none":
-            self._seat_human(self._device, self._window.poll)
+            self._seat_human(self._device, self._window.poll, driving_frames(self._arm, self.env.observation_space))
 
     def _supervisor(self) -> Device:
         from teleop.supervisor import make_supervisor
@@ -138,11 +139,14 @@ class Cockpit:
         except ValueError as error:
             raise LfdError(str(error)) from error
 
-    def _seat_human(self, device: Device, poll: Callable[[], Sequence[Any]]) -> None:
+    def _seat_human(
+        self, device: Device, poll: Callable[[], Sequence[Any]], frames: Mapping[str, Frame] | None = None
+    ) -> None:
+        """Puts somebody beside the policy, with the recorder's `frames`; None for a script, which knows the world."""
         from teleop.human import HumanPolicy
 
         arm = self._arm
-        human = HumanPolicy(device, arm.action_names, arm.action_scale, arm.action_units, self._hz, poll)
+        human = HumanPolicy(device, arm.action_names, arm.action_scale, arm.action_units, self._hz, poll, frames=frames)
         self.policy = self._takeover = Takeover(self.policy, human, arm.action_names, self._hz)
 
     def _listen(self) -> None:
@@ -200,7 +204,7 @@ class Cockpit:
 
     def _does(self) -> dict[str, str]:
         """Returns what the keys do now, by function: drawn beside the picture."""
-        driving = ("forward", "back", "left", "right", "up", "down", "grip", "takeover")
+        driving = ("forward", "back", "left", "right", "up", "down", "grip", "frame", "takeover")
         names = {f: f for f in driving} if self._takeover is not None else {}
         return {**names, "stop": "emergency stop", "quit": "stop and leave"}
 

@@ -173,7 +173,9 @@ def test_real_keys_take_over_a_deployed_policy_and_x_is_the_emergency_stop(run, 
     episode = store[store.ids()[0]]
     by_hand = episode.intervention
     assert by_hand.sum() == found["interventions"] >= 15 and not by_hand[:5].any()
-    assert (episode.action[by_hand, 1] > 0).sum() >= 15  # "a" is to the left: +y
+    assert (
+        episode.action[by_hand, 1] < 0
+    ).sum() >= 15  # "a" is to the left as the camera in front sees it, as in lfd record
     assert not episode.action[-5:, :3].any() and episode.meta["stop_reason"] == "emergency stop: stop on the keyboard"
     with replay_env(store.spec) as env:
         assert first_difference(episode, replay_episode(env, episode)[0]) is None
