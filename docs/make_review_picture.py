@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 IMAGES = Path(__file__).parent / "images"
 LFD = [sys.executable, "-m", "robot_lfd.cli"]
 SIZE = {"width": 1280, "height": 860}
-PATIENCE_MS = 180_000
+PATIENCE_MS = 600_000
 
 
 def main() -> None:
