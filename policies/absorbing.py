@@ -13,6 +13,7 @@ import torch
 
 from policies.batch import Batch
 from policies.networks import Normaliser
+from policies.sharing import Share
 
 
 class MarkedRows(NamedTuple):
@@ -59,7 +60,9 @@ def absorbing_state(width: int, rows: int) -> torch.Tensor:
     return state
 
 
-def points_between(expert: torch.Tensor, other: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def points_between(
+    expert: torch.Tensor, other: torch.Tensor, generator: torch.Generator, share: Share = Share()
+) -> torch.Tensor:
     """Returns random points on lines from an expert's input (E, W) to another (O, W), with gradient: for a penalty.
 
     There are as many as there are of both, (min(E, O), W).
@@ -67,5 +70,5 @@ def points_between(expert: torch.Tensor, other: torch.Tensor, generator: torch.G
     Source: Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017, Sec. 4.
     """
     pairs = min(len(expert), len(other))
-    share = torch.rand(pairs, 1, generator=generator)
-    return (share * expert[:pairs] + (1.0 - share) * other[:pairs]).requires_grad_()
+    part = share.of(torch.rand(pairs * share.count, 1, generator=generator))
+    return (part * expert[:pairs] + (1.0 - part) * other[:pairs]).requires_grad_()

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from policies.sharing import Share
 
-def random_shift(pictures: torch.Tensor, most_px: int, generator: torch.Generator) -> torch.Tensor:
+
+def random_shift(
+    pictures: torch.Tensor, most_px: int, generator: torch.Generator, share: Share = Share()
+) -> torch.Tensor:
     """Returns the pictures moved by up to `most_px` each way, edges repeated, each camera of each row on its own.
 
     Source: Yarats, Kostrikov, Fergus, "Image Augmentation Is All You Need" (DrQ), ICLR 2021, Sec. 3.1.
@@ -14,7 +18,9 @@ def random_shift(pictures: torch.Tensor, most_px: int, generator: torch.Generato
         return pictures
     rows, cameras, stack, height, width, _ = pictures.shape
     flat = pictures.reshape(rows * cameras, stack, height, width, 3)
-    by = torch.randint(-most_px, most_px + 1, (2, len(flat), 1), generator=generator, device=generator.device)
+    shape = (2, rows * share.count, cameras)
+    by = torch.randint(-most_px, most_px + 1, shape, generator=generator, device=generator.device)
+    by = share.of(by, 1).reshape(2, len(flat), 1)
     down = (torch.arange(height, device=by.device) + by[0]).clamp(0, height - 1)  # (B K, H)
     across = (torch.arange(width, device=by.device) + by[1]).clamp(0, width - 1)  # (B K, W)
     moved = moved_in_turn(flat, down, across) if flat.device.type == "cpu" else moved_at_once(flat, down, across)
@@ -47,7 +53,9 @@ def moved_at_once(flat: torch.Tensor, down: torch.Tensor, across: torch.Tensor) 
     return flat[number, frame, down[:, None, :, None], across[:, None, None, :]]
 
 
-def colour_jitter(pictures: torch.Tensor, strength: float, generator: torch.Generator) -> torch.Tensor:
+def colour_jitter(
+    pictures: torch.Tensor, strength: float, generator: torch.Generator, share: Share = Share()
+) -> torch.Tensor:
     """Returns float pictures (B, K, S, H, W, 3) in [-0.5, 0.5] with gain and offset of each colour drawn anew.
 
     Args:
@@ -55,6 +63,7 @@ def colour_jitter(pictures: torch.Tensor, strength: float, generator: torch.Gene
     """
     if strength == 0.0:
         return pictures
-    shape = (*pictures.shape[:2], 1, 1, 1, 3)
-    gain, offset = (2 * torch.rand(2, *shape, generator=generator, device=generator.device) - 1) * strength
+    shape = (2, len(pictures) * share.count, pictures.shape[1], 1, 1, 1, 3)
+    drawn = torch.rand(shape, generator=generator, device=generator.device)
+    gain, offset = (2 * share.of(drawn, 1) - 1) * strength
     return (pictures * (1 + gain) + offset).clamp(-0.5, 0.5)

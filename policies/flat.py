@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from policies.kernels import adam
+from policies.sharing import Share
 
 BETA_1, BETA_2, EPS = 0.9, 0.999, 1e-8  # of Adam: torch's defaults
 
@@ -56,8 +57,8 @@ class Adam:
     A parameter without a gradient counts as one with a gradient of zero.
     """
 
-    def __init__(self, flat: Flat, learning_rate: float) -> None:
-        self.flat, self.learning_rate, self.steps = flat, learning_rate, 0
+    def __init__(self, flat: Flat, learning_rate: float, share: Share = Share()) -> None:
+        self.flat, self.learning_rate, self.steps, self.share = flat, learning_rate, 0, share
         self._mean, self._square = (torch.zeros_like(flat.vector.detach()) for _ in range(2))
         moved = flat.vector.detach(), self._mean, self._square
         self._arrays = [t.numpy() for t in moved] if flat.vector.is_cpu else None
@@ -71,7 +72,7 @@ class Adam:
         self.steps += 1
         rate = self.learning_rate / (1.0 - BETA_1**self.steps)
         correction = 1.0 / math.sqrt(1.0 - BETA_2**self.steps)
-        gradient = self.flat.take_gradient().detach()
+        gradient = self.share.mean(self.flat.take_gradient().detach())
         if self._arrays is None:  # no compiled loop on this device
             self._mean.lerp_(gradient, 1.0 - BETA_1)
             self._square.mul_(BETA_2).addcmul_(gradient, gradient, value=1.0 - BETA_2)

@@ -9,6 +9,7 @@ import torch
 
 from policies.augment import colour_jitter, random_shift
 from policies.pixel_actor import Eyes, as_float
+from policies.sharing import Share
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Compute:
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
     half: bool = False  # bfloat16 in the encoders; weights, losses and everything else stay float32
     compile: bool = False
+    share: Share = Share()  # noqa: RUF009 - immutable
 
 
 class Looking:
@@ -33,8 +35,9 @@ class Looking:
         """Returns (B, V) float32 for pictures (B, K, S, H, W, 3) uint8; what a frozen encoder said stays as it is."""
         if pictures.is_floating_point():
             return pictures
-        moved = random_shift(pictures, self.shift_px, self.generator)
-        seen = colour_jitter(as_float(moved), self.jitter, self.generator) if self.jitter else moved
+        share = self.compute.share
+        moved = random_shift(pictures, self.shift_px, self.generator, share)
+        seen = colour_jitter(as_float(moved), self.jitter, self.generator, share) if self.jitter else moved
         with torch.autocast(self.compute.device.type, torch.bfloat16, enabled=self.compute.half):
             return self._look(seen).float()
 

@@ -56,6 +56,7 @@ class PixelCloning:
         self.optimiser = torch.optim.AdamW(
             self.actor.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        compute.share.average_before_steps(self.optimiser)
         self.generator = torch.Generator(compute.device).manual_seed(seed + 1)
         self.looking = Looking(self.actor, config.shift_px, config.jitter, self.generator, compute)
 

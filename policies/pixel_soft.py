@@ -90,12 +90,14 @@ class PixelSoft:
         self.soft = SoftAgent(
             critic_loss, absorbing_value, Columns(seen, state), spread, soft, seed,
             Columns(seen, state, opaque=config.encoder_gradient != "critic") if judged is None else Columns(judged, 0),
+            compute.share,
         )  # fmt: skip
         self._move_to(compute.device)
         taught = [*self.eyes.parameters(), *(self.guess.parameters() if self.guess else ())]
         self.eyes_optimiser: torch.optim.Optimizer = torch.optim.AdamW(
             taught, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
+        compute.share.average_before_steps(self.eyes_optimiser)
         self.generator = torch.Generator(compute.device).manual_seed(seed + 4)
         self.looking = Looking(self.eyes, config.shift_px, config.jitter, self.generator, compute)
 

@@ -17,6 +17,7 @@ from policies.flat import Adam, Flat
 from policies.fused import make_stack, tanh_gaussian
 from policies.iq_learn import gradient_penalty
 from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor
+from policies.sharing import Share
 
 Terms = dict[str, torch.Tensor]
 CriticLoss = Callable[[Judged], tuple[torch.Tensor, Terms]]
@@ -99,13 +100,14 @@ class SoftAgent:
         normaliser: of observations (D,), from the demos. spread: (A,) of the demos' actions, see TanhGaussianActor.
         seed: of the networks' first weights and of all sampling.
         critic_normaliser: of what the critics look at, where that is not what the actor looks at.
+        share: this process's of every batch, where several train as one.
     """
 
     def __init__(
         self, critic_loss: CriticLoss, absorbing_value: float | None, normaliser: Normaliser, spread: torch.Tensor,
-        config: SoftConfig, seed: int, critic_normaliser: Normaliser | None = None,
+        config: SoftConfig, seed: int, critic_normaliser: Normaliser | None = None, share: Share = Share(),
     ) -> None:  # fmt: skip
-        self.critic_loss, self.absorbing_value = critic_loss, absorbing_value
+        self.critic_loss, self.absorbing_value, self.share = critic_loss, absorbing_value, share
         self.config, self.action_size, self.updates = config, len(spread), 0
         self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed)
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
@@ -117,14 +119,15 @@ class SoftAgent:
         self.log_temperature = torch.tensor(config.temperature).log().requires_grad_(config.learn_temperature)
         self._lay_out()
         self.temperature_optimiser = torch.optim.Adam([self.log_temperature], lr=config.learning_rate)
+        share.average_before_steps(self.temperature_optimiser)
         self.generator = torch.Generator().manual_seed(seed + 2)
 
     def _lay_out(self) -> None:
         """Puts each network's parameters in one vector, and gives those that learn their optimiser."""
         self._look, self._judge, self._judge_after = map(make_stack, (self.actor, self.critic, self.target_critic))
         self._flat_ema_actor = Flat(self.ema_actor)
-        self.actor_optimiser = Adam(self._look.flat, self.config.learning_rate)
-        self.critic_optimiser = Adam(self._judge.flat, self.config.learning_rate)
+        self.actor_optimiser = Adam(self._look.flat, self.config.learning_rate, self.share)
+        self.critic_optimiser = Adam(self._judge.flat, self.config.learning_rate, self.share)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SoftAgent:
         """Returns an agent of its own. A copied parameter is no view of a copied vector: they are laid out anew."""
@@ -150,7 +153,7 @@ class SoftAgent:
             return self.ema_actor.best(obs)
         mean, log_std = self._head(obs).chunk(2, -1)
         std = log_std.clamp(self.actor.log_std_min, self.actor.log_std_max).exp()
-        return torch.tanh(mean + std * self._noise(len(obs)))
+        return torch.tanh(mean + std * self._noise(len(obs), Share()))  # the same in every process
 
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one critic step and one actor step (IQ-Learn, Algorithm 1)."""
@@ -223,7 +226,8 @@ class SoftAgent:
     def _w1_penalty(self, batch: Batch) -> torch.Tensor:
         """Returns the gradient penalty at random points between pairs of an expert's row and another."""
         rows = torch.cat([batch.obs, batch.action], 1)
-        points = points_between(rows[batch.is_expert], rows[~batch.is_expert], self.generator).detach()
+        expert, other = rows[batch.is_expert], rows[~batch.is_expert]
+        points = points_between(expert, other, self.generator, self.share).detach()
         obs, action = points.split([batch.obs.shape[1], self.action_size], 1)
         obs = self.critic.normaliser(obs).requires_grad_()
         action = action.clone().requires_grad_()
@@ -272,8 +276,10 @@ class SoftAgent:
             descend(self.temperature_optimiser, temperature_loss(self.log_temperature, log_prob, -self.action_size))
         return {"temperature": self.temperature}
 
-    def _noise(self, rows: int) -> torch.Tensor:
-        return torch.randn(rows, self.action_size, generator=self.generator).to(self.log_temperature.device)
+    def _noise(self, rows: int, share: Share | None = None) -> torch.Tensor:
+        share = self.share if share is None else share
+        drawn = share.of(torch.randn(rows * share.count, self.action_size, generator=self.generator))
+        return drawn.to(self.log_temperature.device)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Returns the state of networks, optimisers and sampling."""

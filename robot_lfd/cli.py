@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "demo": ("DemoConfig", "robot_lfd.demo:run", "the whole loop in minutes, no screen needed"),
     "record": ("RecordConfig", "robot_lfd.record:run", "drive the arm and record demos"),
     "train": ("TrainConfig", "robot_lfd.train.seeds:run", "train a policy from demos"),
+    "sweep": ("SweepConfig", "robot_lfd.train.sweep:run", "try many settings, stop those that fall behind"),
     "eval": ("EvalConfig", "robot_lfd.evaluate_seeds:run", "measure a policy's success over fixed seeds"),
     "compare": ("CompareConfig", "robot_lfd.compare:run", "runs beside each other: table and learning curves"),
     "reward": ("RewardConfig", "robot_lfd.reward:run", "what a Q-function thinks of recorded episodes"),

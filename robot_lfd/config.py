@@ -171,6 +171,10 @@ class TrainConfig:
     """Gradient steps per practice step."""
     copies: int = 1
     """Practise in so many copies of the environment (--obs state, online), which step while the networks learn."""
+    rollout_workers: int = 0
+    """online, on state: so many processes of Ray (extra ray) practise while this one learns. Default: it does both."""
+    staleness_bound: int = 200
+    """--rollout-workers: fewer gradient steps than this lie between a step's weights and its first use."""
     pretrain_steps: int = 1500
     """Gradient steps of behaviour cloning before IQ-Learn begins."""
     practice_limit: int | None = None
@@ -185,6 +189,37 @@ class TrainConfig:
     """Episodes of such an evaluation."""
     checkpoint_every: int = 2500
     """Steps between checkpoints."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Try many settings of lfd train on workers (extra ray); those that fall behind are stopped early (ASHA).
+
+    Example: lfd sweep --demos demos/lift --out sweeps/lift --set algo=iq steps=9000 gamma=0.95,0.97 bc_weight=1,5
+    """
+
+    demos: tuple[Path, ...]
+    """One or more datasets of the same environment."""
+    out: Path
+    """Folder for the runs, one a setting, and the page that compares them."""
+    set: tuple[str, ...]
+    """Fields of lfd train as NAME=VALUE,VALUE,...; with one value, the same in all. Several numbers in one value:
+    hidden=64+64. A range to draw from, with --random: temperature=0.005..0.1."""
+    random: int | None = None
+    """Try so many of the combinations, drawn by --seed. Default: all."""
+    seed: int = 0
+    """Decides which."""
+    full: Flag = False
+    """Train every setting to its end. Default: two in three stop after a ninth and after a third of the steps."""
+    eval_episodes: int = 20
+    """Episodes of each evaluation, from the same starts for all."""
+    resume: Flag = False
+    """Continue the sweep in --out; what is finished is not done again."""
+    workers: int | None = None
+    """So many at once. Default: one for each core."""
+    address: str | None = None
+    """HOST:PORT of a Ray cluster that is running, in the place of processes on this machine."""
     json: JsonFlag = False
 
 

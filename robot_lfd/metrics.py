@@ -47,6 +47,16 @@ class Metrics:
         self._events.close()
 
 
+class NoMetrics:
+    """Writes nothing: for the further processes of one training."""
+
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Forgets them."""
+
+    def close(self) -> None:
+        """Has nothing to write."""
+
+
 def read_metrics(run: Path) -> list[dict]:
     """Returns the records of a run; a torn last line, after a crash, is left out."""
     path = run / "metrics.jsonl"

@@ -58,11 +58,14 @@ class Board:
         row.done, row.total, row.note = done, total, note
         row.seconds = time.monotonic() - row.began
 
-    def ended(self, index: int, *, ok: bool) -> None:
-        """The job is over."""
+    def ended(self, index: int, *, ok: bool, early: bool = False) -> None:
+        """The job is over; `early`: it was stopped before its end, as it should be."""
         row = self.rows[index]
         row.state, row.seconds = "done" if ok else "refused", time.monotonic() - row.began
-        row.done = row.total if ok else row.done
+        if early:
+            row.state = "stopped early"
+        elif ok:
+            row.done = row.total
         self._say(row, f"{row.state} after {row.seconds:.0f} s")
 
     def died(self, index: int) -> None:
@@ -78,11 +81,11 @@ class Board:
 
     def table(self) -> RenderableType:
         """Returns the table as it stands."""
-        ended = sum(r.state == "done" for r in self.rows)
+        ended = sum(r.state in ("done", "stopped early") for r in self.rows)
         table = Table(title=f"{self.title}: {ended} of {len(self.rows)} done", title_justify="left")
         for heading in ("job", "state", "", "pieces", "", "time"):
             table.add_column(heading, justify="right" if heading in ("pieces", "time") else "left", no_wrap=True)
-        order = {"running": 0, "refused": 1, "waiting": 2, "done": 3}
+        order = {"running": 0, "refused": 1, "waiting": 2, "done": 3, "stopped early": 4}
         shown = self.rows
         if len(shown) > SHOWN:
             shown = sorted(shown, key=lambda r: order[r.state])[:SHOWN]

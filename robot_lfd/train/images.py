@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from policies.pixel_actor import PixelBatch
 from policies.pixel_soft import PixelTransitions
+from policies.sharing import Share
 from robot_lfd.demos.cache import FlatDemos
 from robot_lfd.train.rows import features
 
@@ -93,10 +94,15 @@ def _columns(demos: FlatDemos, keys: Sequence[str], rows: int) -> np.ndarray:
     return features({k: demos.obs[k].reshape(rows, -1) for k in keys}, keys)
 
 
-def mapped_sights(folder: Path, cameras: Sequence[str], steps: int, observations: int, like: Sights) -> Sights:
+def mapped_sights(
+    folder: Path, cameras: Sequence[str], steps: int, observations: int, like: Sights, mode: Literal["r+", "c"] = "r+"
+) -> Sights:
     """Returns room for so many steps and observations, shaped as those of `like`, mapped from files in `folder`.
 
     What the files hold is kept; what was not written yet takes no place on the disk.
+
+    Args:
+        mode: "c" leaves the files, made before, as they are: what is written stays in memory.
     """
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -104,8 +110,9 @@ def mapped_sights(folder: Path, cameras: Sequence[str], steps: int, observations
         shape, file = (length, *of.shape[1:]), folder / f"{name}.bin"
         size = int(np.prod(shape)) * of.dtype.itemsize
         with file.open("ab") as handle:
-            handle.truncate(size)
-        return np.memmap(file, of.dtype, "r+", shape=shape) if size else np.zeros(shape, of.dtype)
+            if mode == "r+":
+                handle.truncate(size)
+        return np.memmap(file, of.dtype, mode, shape=shape) if size else np.zeros(shape, of.dtype)
 
     seen: dict[str, Any] = {k: mapped(k, observations, getattr(like, k)) for k in ("proprio", "state", "first")}
     done: dict[str, Any] = {k: mapped(k, steps, getattr(like, k)) for k in ("row", "action", "terminated")}
@@ -117,15 +124,16 @@ def mapped_sights(folder: Path, cameras: Sequence[str], steps: int, observations
 
 def draw(
     rng: np.random.Generator, sources: Sequence[tuple[Sights, int]], rows: int, stack: int,
-    vectors: Vectors | None = None,
+    vectors: Vectors | None = None, share: Share = Share(),
 ) -> PixelBatch:  # fmt: skip
     """Returns `rows` rows, each row of all sources alike. A source is sights and how many of its rows are filled.
 
     Args:
         vectors: gives what frozen encoders say of observations, in the place of pictures.
+        share: of the rows, where several processes share them out; `rows` counts them all.
     """
     ends = np.cumsum([count for _, count in sources])
-    drawn = np.sort(rng.integers(ends[-1], size=rows))
+    drawn = share.of(np.sort(rng.integers(ends[-1], size=rows)))
     parts = np.split(drawn, np.searchsorted(drawn, ends[:-1]))
     begins = [0, *ends[:-1].tolist()]
     return _together(
@@ -135,11 +143,12 @@ def draw(
 
 def draw_transitions(
     rng: np.random.Generator, expert: Sights, replay: tuple[Sights, int] | None, rows: int, stack: int,
-    vectors: Vectors | None = None,
+    vectors: Vectors | None = None, share: Share = Share(),
 ) -> PixelTransitions:  # fmt: skip
     """Returns `rows` expert transitions and as many of the replay's filled ones; see `rows.draw` and `draw`."""
     other, count = (expert, len(expert.row)) if replay is None else replay
-    picked = [(expert, rng.integers(len(expert.row), size=rows)), (other, rng.integers(count, size=rows))]
+    first, second = (share.of(rng.integers(n, size=rows)) for n in (len(expert.row), count))
+    picked = [(expert, first), (other, second)]
     now = _together([_taken(s, which, stack, vectors) for s, which in picked])
     after = [(s, s.row[which] + 1) for s, which in picked]
     device = now.pictures.device
@@ -150,7 +159,7 @@ def draw_transitions(
     return PixelTransitions(
         now, torch.cat([_looked(s, seen, stack, vectors) for s, seen in after]),
         both([s.proprio[seen] for s, seen in after]), both([s.state[seen] for s, seen in after]),
-        both([s.terminated[which] for s, which in picked]), torch.arange(2 * rows, device=device) < rows,
+        both([s.terminated[which] for s, which in picked]), torch.arange(2 * len(first), device=device) < len(first),
     )  # fmt: skip
 
 

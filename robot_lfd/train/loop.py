@@ -21,7 +21,7 @@ from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import evaluate
 from robot_lfd.evaluations import write_evaluation
-from robot_lfd.metrics import Metrics
+from robot_lfd.metrics import Metrics, NoMetrics
 
 LOG_EVERY = 100
 WARM_UP_ROWS = 200  # practice steps before the first online update of a soft actor-critic
@@ -39,7 +39,8 @@ class Session(ABC):
     agent: Any
     practice: Any
     rng: np.random.Generator
-    metrics: Metrics
+    metrics: Metrics | NoMetrics
+    writes = True  # False in the further processes of one training: they write nothing
 
     def __init__(self) -> None:
         self.step, self.seconds_before, self.began = 0, 0.0, time.perf_counter()  # step: counts the steps done
@@ -58,7 +59,7 @@ class Session(ABC):
 
     def clone_first(self, step: Callable[[], object]) -> None:
         """Does the gradient steps before the first one that counts."""
-        with progress_bar() as bar:
+        with progress_bar(shown=self.writes) as bar:
             task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
             for _ in range(self.config.pretrain_steps):
                 step()
@@ -66,6 +67,8 @@ class Session(ABC):
 
     def write_config(self, read: dict[str, Any]) -> None:
         """Writes the run's settings and, under `read`, what training found in the demos."""
+        if not self.writes:
+            return
         document = {"command": "train", **dataclasses.asdict(self.config), "read": read}
         (self.config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
 
@@ -75,6 +78,8 @@ class Session(ABC):
 
     def evaluate(self) -> float:
         """Returns the success of the policy as it stands, over fixed starts, and writes down every episode."""
+        if not self.writes:
+            return float("nan")  # the process that writes looks, and the others wait for it in the next step
         env = self.make_env()
         self.save()
         result = evaluate(env, load_policy(self.config.out), episodes=self.config.eval_episodes, seed=1000)
@@ -96,6 +101,8 @@ class Session(ABC):
 
     def save(self) -> None:
         """Writes a checkpoint of this step."""
+        if not self.writes:
+            return
         training = {f"agent.{k}": v for k, v in self.agent.state_dict().items()}
         if self.practice:
             training |= {f"practice.{k}": v for k, v in self.practice.state_dict().items()}
@@ -124,14 +131,14 @@ class Session(ABC):
         """Closes the environment and the metrics."""
         self.metrics.close()
         if self.practice:
-            self.practice.env.close()
+            self.practice.close()
 
 
 def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str) -> dict[str, float]:
     """Runs to step `total`; checkpoints on the way, at the end, and when interrupted. Returns the last scalars."""
     scalars = dict[str, float]()
     began, first = time.perf_counter(), session.step
-    with progress_bar() as bar:
+    with progress_bar(shown=session.writes) as bar:
         task = bar.add_task(title, total=total, completed=session.step, note="")
         try:
             while session.step < total:
@@ -149,14 +156,14 @@ def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str
     return {k: v for k, v in scalars.items() if k.startswith(("practice", "eval", "bc_loss", "critic_loss"))}
 
 
-def progress_bar() -> Progress:
+def progress_bar(*, shown: bool = True) -> Progress:
     """Returns a bar on standard error; on anything but a terminal it shows nothing."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description:>13}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
     )  # fmt: skip
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=console, disable=not (shown and console.is_terminal))
 
 
 def _note(scalars: dict[str, float], rate: float) -> str:

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from policies.looking import Compute
 from policies.pixel_soft import PixelSoft
 from robot_lfd.rollout import Transition, rollout
 from robot_lfd.train.images import Sights
@@ -58,6 +59,22 @@ class Explorer:
         pictures = sights.stacked(now, self.agent.eyes.sight.stack)
         action = self.agent.act(pictures, torch.from_numpy(np.array(sights.proprio[now])), explore=True)[0].numpy()
         return Choice(action, action)
+
+
+class Together:
+    """A driver in each of several processes: the first one's choice counts, so that all see the same episodes."""
+
+    def __init__(self, driver: Driver, compute: Compute) -> None:
+        self.driver, self.compute, self.teaches = driver, compute, driver.teaches
+
+    def begin(self) -> None:
+        """Begins an episode."""
+        self.driver.begin()
+
+    def choose(self, obs: dict[str, np.ndarray], sights: Sights, i: int, step: int) -> Choice:
+        """Returns what the first process chose."""
+        own, first = self.driver.choose(obs, sights, i, step), self.compute.share.first
+        return Choice(first(own.done, self.compute.device), first(own.kept, self.compute.device), own.taught)
 
 
 class PixelPractice:
@@ -127,6 +144,10 @@ class PixelPractice:
         proprio, state = (features(obs, keys) if keys else np.zeros(0, np.float32) for keys in (self.felt, self.known))
         self.sights.put(self.seen, [obs[f"images/{c}"] for c in self.cameras], proprio, state, self.seen - since)
         self.seen += 1
+
+    def close(self) -> None:
+        """Closes the environment."""
+        self.env.close()
 
     def scalars(self) -> dict[str, float]:
         """Returns success, length and a teacher's share over the last 20 episodes; nothing before one has ended."""

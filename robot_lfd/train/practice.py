@@ -110,6 +110,10 @@ class Practice:
         self._explorer = _Explorer(self.agent, self.keys, self._chunk, again, planned)
         return rollout(self.env, self._explorer, seed=self._first_seed + self.episode)
 
+    def close(self) -> None:
+        """Closes the environment."""
+        self.env.close()
+
     def scalars(self) -> dict[str, float]:
         """Returns success, return and length over the last 20 episodes; nothing before the first has ended."""
         return scalars_of(self.results)

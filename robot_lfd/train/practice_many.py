@@ -101,6 +101,10 @@ class ManyPractice:
         if ended.any():
             self._look(self.env.reset(seed=self._seeds(), options={"reset_mask": ended})[0])
 
+    def close(self) -> None:
+        """Closes the environments."""
+        self.env.close()
+
     def scalars(self) -> dict[str, float]:
         """Returns success, return and length over the last 20 episodes; nothing before the first has ended."""
         return scalars_of(self.results)

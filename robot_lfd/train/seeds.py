@@ -19,12 +19,17 @@ from robot_lfd.runs import SEED_FOLDER, seed_folders
 from robot_lfd.scale.cluster import is_asked_for
 from robot_lfd.scale.jobs import Progress, run_jobs
 from robot_lfd.train import trainer
+from robot_lfd.train.far_practice import check_rollouts
 from robot_lfd.train.reading import steps_of
+from robot_lfd.train.several_devices import check_shared, started_by_torchrun
 
 
 def run(config: TrainConfig) -> dict[str, Any]:
     """Trains what `config` asks for and returns how it went; of several seeds, `ok` tells whether all came through."""
-    shared = is_asked_for(config.workers, config.address)
+    if started_by_torchrun():
+        check_shared(config)
+    check_rollouts(config)
+    shared = is_asked_for(config.workers, config.address) and not config.rollout_workers
     if shared and config.seeds is None:
         raise LfdError("--workers and --address share several runs out; say how many with --seeds")
     if shared:

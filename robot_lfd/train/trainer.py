@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.vector import make_vector_env
 from robot_lfd.errors import Diverged
 from robot_lfd.metrics import Metrics
+from robot_lfd.scale.cluster import Cluster, joined
 from robot_lfd.train import pixels
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.expert import Expert, told, usual_steps
+from robot_lfd.train.far_practice import FarPractice
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
@@ -34,22 +37,27 @@ from robot_lfd.train.windows import WindowSampler, decisions
 REPLAY_ROWS = 200_000
 
 
-def run(config: TrainConfig) -> dict[str, Any]:
-    """Trains, and returns where the run lies and how it went."""
+def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
+    """Trains, and returns where the run lies and how it went.
+
+    Args:
+        until: stop after this step, as a Ctrl-C would, to go on later; default: the run's last.
+    """
     torch.set_num_threads(1)  # measured: two threads are 2-4 times slower than one for networks of this size
     if config.obs == "pixels":
-        return pixels.run(config)
+        return pixels.run(config, until)
     expert, spec = read(config)
     resumed = checkpoint_to_resume(config, spec)
     out = Console()
     out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
     out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
-    session = _Session(config, spec, expert, practice_limit(config, spec, usual_steps(expert)), resumed)
-    began = time.perf_counter()
-    try:
-        scalars = session.train()
-    finally:
-        session.close()
+    began, limit = time.perf_counter(), practice_limit(config, spec, usual_steps(expert))
+    with joined(config.rollout_workers, config.address) if config.rollout_workers else nullcontext() as cluster:
+        session = _Session(config, spec, expert, limit, resumed, cluster)
+        try:
+            scalars = session.train(until)
+        finally:
+            session.close()
     seconds = round(time.perf_counter() - began, 1)
     out.print(f"done in {seconds:.0f} s; next: lfd eval {config.out}")
     numbers = {k: round(v, 4) for k, v in scalars.items()}
@@ -63,8 +71,9 @@ class _Session(Session):
     """One training run: agent, practice and random state, from a checkpoint or from the beginning."""
 
     def __init__(
-        self, config: TrainConfig, spec: PolicySpec, expert: Expert, practice_limit: int | None, resumed: Path | None
-    ) -> None:
+        self, config: TrainConfig, spec: PolicySpec, expert: Expert, practice_limit: int | None, resumed: Path | None,
+        cluster: Cluster | None,
+    ) -> None:  # fmt: skip
         super().__init__()
         rows = decisions(expert.rows, spec.decided)
         self.config, self.spec, self.rows = config, spec, rows
@@ -74,14 +83,16 @@ class _Session(Session):
         self.practice = None
         if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
-            changes = {**blind, "max_episode_steps": practice_limit}
-            learns = (self.agent, spec.features, Replay(REPLAY_ROWS, rows), config.seed, config.success_blind)
-            if config.copies > 1:
-                kwargs = {**spec.env_kwargs, **changes}
+            changes, replay = {**blind, "max_episode_steps": practice_limit}, Replay(REPLAY_ROWS, rows)
+            learns, kwargs = (self.agent, spec.features, replay), {**spec.env_kwargs, **changes}
+            seeded = config.seed, config.success_blind, spec.decided
+            if cluster is not None:
+                self.practice = FarPractice(cluster, config, spec, (spec.env_id, kwargs), self.agent, rows, replay)
+            elif config.copies > 1:
                 envs = make_vector_env(spec.env_id, config.copies, autoreset=False, **kwargs)
-                self.practice = ManyPractice(envs, *learns, spec.decided)
+                self.practice = ManyPractice(envs, *learns, *seeded)
             else:
-                self.practice = Practice(self.make_env(**changes), *learns, spec.decided)
+                self.practice = Practice(self.make_env(**changes), *learns, *seeded)
         if resumed:
             self.continue_from(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)
@@ -92,11 +103,11 @@ class _Session(Session):
         """Returns the demos' environment, but for `changes`."""
         return make_env(self.spec.env_id, **{**self.spec.env_kwargs, **changes})
 
-    def train(self) -> dict[str, float]:
-        """Runs to the last step; checkpoints on the way, at the end, and when interrupted."""
+    def train(self, until: int | None) -> dict[str, float]:
+        """Runs to step `until`, or the last one; checkpoints on the way, at the end, and when interrupted."""
         if self.step == 0:
             self._pretrain()
-        total, every = steps_of(self.config), self.config.checkpoint_every
+        total, every = steps_of(self.config) if until is None else until, self.config.checkpoint_every
         return run_steps(self, total=total, checkpoint_every=every, title=self.config.algo)
 
     def one_step(self) -> dict[str, float] | None:
