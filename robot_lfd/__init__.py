@@ -24,12 +24,16 @@ register_envs()
 def load_policy(path: str | Path) -> Policy:
     """Returns the Policy of a run or of one of its checkpoints, with no training code loaded.
 
+    Args:
+        path: a folder, or the URL of a run (s3://bucket/run).
+
     Raises:
-        LfdError: the folder holds no finished checkpoint.
+        LfdError: the folder holds no finished checkpoint, or the storage refuses.
     """
     from robot_lfd.checkpoint import load_policy as load
+    from robot_lfd.remote_runs import fetched
 
-    return load(Path(path))
+    return load(fetched(Path(path)))
 
 
 def make_vector_env(env_id: str, n: int, *, workers: str = "auto", **make_kwargs: Any) -> VectorEnv:

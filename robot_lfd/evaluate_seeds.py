@@ -12,7 +12,7 @@ from robot_lfd import evaluate
 from robot_lfd.config import EvalConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluations import read_evaluations
-from robot_lfd.remote import RemoteFolder, local_home, url_of
+from robot_lfd.remote import RemoteFolder, url_of
 from robot_lfd.runs import SEED_FOLDER, Score, score, seed_folders
 from robot_lfd.scale.cluster import is_asked_for, joined
 
@@ -52,8 +52,9 @@ def _seeds_at(run: Path) -> list[Path]:
 
 def _rows(found: dict[str, Any], config: EvalConfig) -> list[dict[str, Any]]:
     """Returns the episodes of the evaluation that has just been written."""
-    url = url_of(found["run"])
-    folder = local_home(url) / "read" if url else Path(found["run"])
+    from robot_lfd.remote_runs import fetched  # late: it brings torch
+
+    folder = fetched(Path(found["run"]))
     mine = [e for e in read_evaluations(folder) if (e["step"], e["seed"]) == (found["step"], config.seed)]
     return mine[0]["rows"] if mine else []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,7 @@ from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import EpisodeRow, evaluate, sight_of
 from robot_lfd.remote import url_of
 from robot_lfd.scale.cluster import cores
-from robot_lfd.scale.jobs import Progress, run_jobs
-
-JOBS_A_WORKER = 6  # small enough that none ends long after the others, large enough that handing out costs nothing
+from robot_lfd.scale.jobs import Progress, pieces, run_jobs
 
 
 @dataclasses.dataclass
@@ -64,9 +61,7 @@ def evaluate_on_workers(config: EvalConfig) -> tuple[EpisodeRow, ...]:
     if config.episodes < 1:
         raise LfdError(f"{config.episodes} evaluation episodes were asked for, expected at least 1")
     workers = cores() if config.workers is None else config.workers
-    size = max(1, math.ceil(config.episodes / (workers * JOBS_A_WORKER)))
     folder = config.run if url_of(config.run) else config.run.resolve()
-    last = config.seed + config.episodes
-    jobs = [EvalJob(folder, s, min(size, last - s)) for s in range(config.seed, last, size)]
+    jobs = [EvalJob(folder, config.seed + p.start, len(p)) for p in pieces(config.episodes, workers)]
     found = run_jobs(jobs, workers=config.workers, address=config.address, title=f"evaluating {config.run}")
     return tuple(row for rows in found for row in rows)

@@ -106,19 +106,19 @@ class RemoteFolder:
         """Returns the content of a file. Raises OSError."""
         if name in self._fetched:
             return self._fetched.pop(name)
-        return _calling(lambda: self._fs.cat_file(self._path(name)))
+        return self._call(lambda: self._fs.cat_file(self._path(name)))
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Fetches files that are about to be read, all at once: one after the other would wait for each."""
         paths = {self._path(n): n for n in names}
-        found = _calling(lambda: self._fs.cat(list(paths), on_error="omit")) if paths else {}
+        found = self._call(lambda: self._fs.cat(list(paths), on_error="omit")) if paths else {}
         self._fetched = {paths[p]: data for p, data in found.items() if p in paths}
 
     def names(self, folder: str) -> list[str]:
         """Returns what lies in a folder, sorted; of episodes only those whose upload was finished. Raises OSError."""
         self._fs.invalidate_cache()
         pattern = f"{self._path(folder)}/*" + ("/zarr.json" if folder == "episodes.zarr" else "")
-        found = _calling(lambda: self._fs.glob(pattern))
+        found = self._call(lambda: self._fs.glob(pattern))
         depth = self._path(folder).count("/") + 1
         return sorted(str(p).split("/")[depth] for p in found)
 
@@ -128,7 +128,7 @@ class RemoteFolder:
         if time.monotonic() - asked > FRESH_S:
             self._fs.invalidate_cache()
             try:
-                found = (int(_calling(lambda: self._fs.size(self._path(name))) or 0), 0)
+                found = (int(self._call(lambda: self._fs.size(self._path(name))) or 0), 0)
             except FileNotFoundError:
                 found = None
             self._versions[name] = (time.monotonic(), found)
@@ -136,7 +136,7 @@ class RemoteFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Uploads a file. Raises OSError."""
-        _calling(lambda: self._fs.pipe_file(self._path(name), data))
+        self._call(lambda: self._fs.pipe_file(self._path(name), data))
 
     def files(self) -> dict[str, int]:
         """Returns the names and sizes of all files, however deep; none where there is nothing.
@@ -146,9 +146,9 @@ class RemoteFolder:
         """
         self._fs.invalidate_cache()
         try:
-            found = _calling(lambda: self._fs.find(self._root, detail=True))
+            found = self._call(lambda: self._fs.find(self._root, detail=True))
             if not found:  # nothing, or no such bucket: only this tells
-                _calling(lambda: self._fs.ls(self._root.split("/")[0]))
+                self._call(lambda: self._fs.ls(self._root.split("/")[0]))
         except FileNotFoundError as error:
             if "://" in self.url and not self.url.startswith("s3:"):
                 return {}
@@ -160,7 +160,15 @@ class RemoteFolder:
 
     def remove(self, name: str) -> None:
         """Removes a file. Raises OSError."""
-        _calling(lambda: self._fs.rm_file(self._path(name)))
+        self._call(lambda: self._fs.rm_file(self._path(name)))
+
+    def _call(self, call: Callable[[], R]) -> R:
+        try:
+            return _calling(call)
+        except PermissionError as error:
+            said = error.strerror or _first_line(error)
+            why = f"{said}: are the keys for {self.url} right (AWS_ACCESS_KEY_ID and its like)?"
+            raise PermissionError(13, why) from error
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"

@@ -16,6 +16,7 @@ from robot_lfd.errors import LfdError
 from robot_lfd.remote import RemoteFolder, url_of, used_home
 
 EVERY_S = 5.0
+READ = "read"  # folder for what is only looked at
 TRAINING = "training.safetensors"  # what resuming needs, of the newest checkpoint alone
 
 
@@ -52,7 +53,7 @@ def fetched(path: Path) -> Path:
     url = url_of(path)
     if url is None:
         return path
-    remote, folder = RemoteFolder(url), used_home(url) / "read"
+    remote, folder = RemoteFolder(url), used_home(url) / READ / url.rpartition("/")[2]  # its name is shown
     names = remote.files()
     if not names:
         raise LfdError(f"no such run: '{url}'; train one with lfd train --out {url}")

@@ -15,6 +15,7 @@ from robot_lfd.errors import LfdError
 from robot_lfd.evaluations import read_evaluations
 from robot_lfd.intervals import pooled_interval
 from robot_lfd.metrics import read_metrics
+from robot_lfd.remote import url_of
 
 SEED_FOLDER = "seed-"
 NOT_A_SETTING = {"command", "out", "seed", "seeds", "resume", "json", "eval_every", "eval_episodes", "checkpoint_every"}
@@ -178,13 +179,23 @@ def families(paths: Iterable[Path]) -> list[Family]:
     groups: dict[str, list[tuple[Path, Run]]] = {}
     seen: set[Path] = set()
     for path in paths:
-        for run in [read_run(p) for p in seed_folders(path) or [path]]:
+        here = _here(path)
+        for run in [read_run(p) for p in seed_folders(here) or [here]]:
             if run.path.resolve() in seen:
                 raise LfdError(f"run '{run.path}' is named twice")
             seen.add(run.path.resolve())
             groups.setdefault(json.dumps(run.settings, sort_keys=True), []).append((path, run))
     names = _names([[named for named, _ in group] for group in groups.values()])
     return [Family(n, tuple(run for _, run in g)) for n, g in zip(names, groups.values(), strict=True)]
+
+
+def _here(path: Path) -> Path:
+    """Returns the folder of a run, fetched where it lies at a URL."""
+    if url_of(path) is None:
+        return path
+    from robot_lfd.remote_runs import fetched  # late: it brings torch
+
+    return fetched(path)
 
 
 def _names(groups: list[list[Path]]) -> list[str]:

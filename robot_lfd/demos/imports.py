@@ -20,10 +20,9 @@ from robot_lfd.durable import remove_folder
 from robot_lfd.errors import LfdError
 from robot_lfd.remote import url_of
 from robot_lfd.scale.cluster import cores, is_asked_for
-from robot_lfd.scale.jobs import Job, Progress, run_jobs
+from robot_lfd.scale.jobs import Job, Progress, pieces, run_jobs
 
 SIMULATED = ("robosuite", "robomimic")  # whose demos can be taken one by one: each is simulated, which takes long
-JOBS_A_WORKER = 2  # each builds the simulator anew, so not many
 ROOM = timedelta(milliseconds=100)  # between the ids of two files: for 100,000 demos each
 
 
@@ -140,11 +139,10 @@ def _jobs_of(
     if found not in SIMULATED:
         return [ImportJob(source, out, found, options, None)]
     count = len(range(count_demos(source))[options.some])
-    size = max(1, math.ceil(count * files / (workers * JOBS_A_WORKER)))
-    pieces = [(first, min(size, count - first)) for first in range(0, count, size)]
+    share = math.ceil(workers / files)  # several files are cut into fewer pieces each
     return [
-        ImportJob(source, out, found, dataclasses.replace(options, first_demo=first, max_demos=n), n)
-        for first, n in pieces
+        ImportJob(source, out, found, dataclasses.replace(options, first_demo=p.start, max_demos=len(p)), len(p))
+        for p in pieces(count, share)
     ]
 
 

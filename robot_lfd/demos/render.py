@@ -23,9 +23,8 @@ from robot_lfd.envs.registry import NO_LIMIT, make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.remote import url_of
 from robot_lfd.scale.cluster import cores, is_asked_for
-from robot_lfd.scale.jobs import Progress, run_jobs
+from robot_lfd.scale.jobs import Progress, pieces, run_jobs
 
-JOBS_A_WORKER = 4  # small enough that none ends long after the others
 NOTHING_SAID = Label()
 
 
@@ -44,7 +43,7 @@ def _run(config: DataRenderConfig) -> dict[str, Any]:
     ids = store.ids()
     if is_asked_for(config.workers, config.address):
         count = cores() if config.workers is None else config.workers
-        jobs = [RenderJob(_absolute(config), some) for some in _pieces(ids, count * JOBS_A_WORKER)]
+        jobs = [RenderJob(_absolute(config), ids[p.start : p.stop]) for p in pieces(len(ids), count)]
         done = run_jobs(jobs, workers=config.workers, address=config.address, title="rendering")
     else:
         with progress("rendering", len(ids)) as advance:
@@ -96,11 +95,6 @@ class RenderJob:
 def _absolute(config: DataRenderConfig) -> DataRenderConfig:
     here = {k: getattr(config, k) for k in ("dataset", "out")}
     return dataclasses.replace(config, **{k: v if url_of(v) else v.resolve() for k, v in here.items()})
-
-
-def _pieces(ids: list[str], count: int) -> list[list[str]]:
-    size = max(1, -(-len(ids) // count))
-    return [ids[k : k + size] for k in range(0, len(ids), size)]
 
 
 def _render(config: DataRenderConfig, ids: list[str], advance: Advance) -> Rendered:

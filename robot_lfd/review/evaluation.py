@@ -16,6 +16,7 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import sight_of, wilson_interval
 from robot_lfd.evaluations import FOLDER, run_folder
+from robot_lfd.remote_runs import fetched
 from robot_lfd.review.beside import Flown, fly
 from robot_lfd.runs import Family, Run, families, seed_folders
 
@@ -31,7 +32,7 @@ class EvaluationDesk:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        named = dict.fromkeys(run_folder(p) for p in paths)
+        named = dict.fromkeys(run_folder(fetched(p)) for p in paths)
         seeds = {
             seed.resolve() for path in named for seed in seed_folders(path)
         }  # --policy may be one of --runs' seeds

@@ -21,7 +21,11 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
         return None
     if not finished:
         return None
-    copies = int(read_json(config.out / "config.json").get("copies", 1))
+    begun = read_json(config.out / "config.json")
+    copies, far = int(begun.get("copies", 1)), bool(begun.get("rollout_workers", 0))
+    if far != bool(config.rollout_workers):
+        how = "with" if far else "without"
+        raise LfdError(f"run '{config.out}' was begun {how} --rollout-workers; go on so, or choose another --out")
     if copies != config.copies:
         raise LfdError(
             f"run '{config.out}' was begun with --copies {copies}, found {config.copies}; choose another --out"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import secrets
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import fsspec
 import pytest
@@ -18,6 +19,19 @@ import pytest
 @pytest.fixture(scope="session")
 def s3_address() -> Iterator[str]:
     """The address of the server; it believes every key."""
+    with _serving({}) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def locked_s3_address() -> Iterator[str]:
+    """The address of a server that knows no key, and so refuses all of them."""
+    with _serving({"INITIAL_NO_AUTH_ACTION_COUNT": "0"}) as address:
+        yield address
+
+
+@contextmanager
+def _serving(settings: dict[str, str]) -> Iterator[str]:
     pytest.importorskip("s3fs", reason="pip install 'robot-lfd[s3]'")
     if importlib.util.find_spec("moto") is None:
         pytest.skip("pip install 'moto[server]'")
@@ -25,12 +39,12 @@ def s3_address() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ, **settings})
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
             try:
-                urllib.request.urlopen(address, timeout=1).close()
+                socket.create_connection(("127.0.0.1", port), 1).close()
                 break
             except OSError:
                 time.sleep(0.1)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 
 from robot_lfd.checkpoint import finished_checkpoints
 from robot_lfd.cli import call
+from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
 from robot_lfd.remote import USED, RemoteFolder, local_home, make_room
 from robot_lfd.remote_runs import fetched, published
@@ -84,13 +86,60 @@ def test_nobody_sees_half_a_checkpoint(demos, bucket: str, monkeypatch, capfd): 
     assert [c.name for c in finished_checkpoints(fetched(Path(bucket)))] == ["00000010", "00000020"]
 
 
-def test_demos_are_imported_and_rendered_into_a_bucket(demos, bucket: str, capfd):  # noqa: F811
+def test_demos_are_imported_into_a_bucket_and_not_a_second_time(bucket: str, tmp_path: Path, capfd):
+    source, rng = tmp_path / "cart.npz", np.random.default_rng(0)
+    np.savez(
+        source, obs=rng.normal(size=(14, 4)).astype(np.float32), actions=rng.integers(2, size=12), lengths=[5, 7],
+        rewards=np.ones(12, np.float32), terminated=[True, False], env_id="CartPole-v1",
+    )  # fmt: skip
+    words = ["data", "import", str(source), "--out", f"{bucket}/cart", "--json"]
+    for imported, there in ((2, 0), (0, 2)):
+        assert call(words) == 0, capfd.readouterr().err
+        found = json.loads(capfd.readouterr().out.splitlines()[-1])
+        assert (found["imported"], found["already_there"], found["out"]) == (imported, there, f"{bucket}/cart")
+    store = DemoStore.open(Path(f"{bucket}/cart"))
+    assert [len(store[i].action) for i in store.ids()] == [5, 7]
+
+
+def test_demos_are_rendered_into_a_bucket(demos, bucket: str, capfd):  # noqa: F811
     words = ["data", "render", str(demos), "--cameras", "front", "--size-px", "16", "--out", bucket, "--json"]
     assert call(words) == 0, capfd.readouterr().err
     found = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert found["rendered"] == 3 and found["out"] == bucket
     assert call(["data", "info", bucket, "--json"]) == 0
     assert len(json.loads(capfd.readouterr().out.splitlines()[-1])["demos"]) == 3
+
+
+def test_runs_and_demos_at_urls_are_compared_and_reviewed(demos, bucket: str, tmp_path: Path, capfd):  # noqa: F811
+    assert call(["data", "copy", str(demos), f"{bucket}/demos"]) == 0, capfd.readouterr().err
+    for name, seeds in (("one", ()), ("two", ("--seeds", "2", "--hidden", "8"))):
+        assert train(demos, f"{bucket}/{name}", "--steps", "20", *seeds) == 0
+        assert call(["eval", f"{bucket}/{name}", "--episodes", "2"]) == 0
+    capfd.readouterr()
+    page = tmp_path / "c.html"
+    assert call(["compare", f"{bucket}/one", f"{bucket}/two", "--out", str(page), "--json"]) == 0, (
+        capfd.readouterr().err
+    )
+    rows = json.loads(capfd.readouterr().out.splitlines()[-1])["families"]
+    assert [(r["name"], r["seeds"], r["final"]["episodes"]) for r in rows] == [("one", [0], 2), ("two", [0, 1], 4)]
+    assert "<svg" in page.read_text()
+    review = [
+        "review",
+        f"{bucket}/demos",
+        "--policy",
+        f"{bucket}/one",
+        "--runs",
+        f"{bucket}/two",
+        "--max-episodes",
+        "1",
+    ]
+    assert call([*review, "--size-px", "64", "--export", str(tmp_path / "r.html"), "--json"]) == 0, (
+        capfd.readouterr().err
+    )
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["episodes"] == 1
+    assert call(["compare", f"{bucket}/none"]) == 1
+    error = capfd.readouterr().err
+    assert "no such run: 'memory://lfd-runs/lift/none'" in error and error.count("\n") == 1
 
 
 def test_two_processes_do_not_work_on_one_run(bucket: str):
@@ -118,6 +167,33 @@ def test_the_cache_keeps_to_its_limit(bucket: str, monkeypatch):
             folder.mkdir(exist_ok=True)
             (folder / "metrics.jsonl").write_text("{}\n")
     assert not local_home(f"{bucket}/a").exists() and local_home(f"{bucket}/c").exists()
+
+
+def test_wrong_keys_are_one_plain_line_whatever_the_command(
+    demos,  # noqa: F811
+    locked_s3_address: str, tmp_path: Path, monkeypatch, capfd,
+):  # fmt: skip
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    for key, value in {"ENDPOINT_URL": locked_s3_address, "ACCESS_KEY_ID": "wrong", "SECRET_ACCESS_KEY": "y"}.items():
+        monkeypatch.setenv(f"AWS_{key}", value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    url, out = "s3://lab/thing", str(tmp_path / "out")
+    npz = tmp_path / "a.npz"
+    npz.write_bytes(b"")
+    for words in (
+        ["train", "--demos", str(demos), "--out", url, *FAST, "--steps", "10"],
+        ["train", "--demos", url, "--out", out, *FAST, "--steps", "10"],
+        ["train", "--demos", str(demos), "--out", url, *FAST, "--steps", "10", "--seeds", "2", "--workers", "2"],
+        ["sweep", "--demos", str(demos), "--out", url, "--set", "gamma=0.9"],
+        ["eval", url], ["compare", url], ["data", "info", url], ["review", url], ["data", "copy", str(demos), url],
+        ["data", "render", str(demos), "--cameras", "front", "--out", url], ["data", "import", str(npz), "--out", url],
+    ):  # fmt: skip
+        assert call(words) == 1, words
+        error = capfd.readouterr().err
+        assert error.startswith("lfd: error: ") and error.count("\n") == 1, (words, error)
+        assert f"are the keys for {url} right (AWS_ACCESS_KEY_ID" in error, (words, error)
 
 
 @pytest.mark.slow

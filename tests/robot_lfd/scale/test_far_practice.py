@@ -37,6 +37,7 @@ def test_workers_where_nothing_practises_and_too_low_a_bound_are_plain_lines(rea
         (["--staleness-bound", "3"], "--staleness-bound is 3, expected at least 4"),
         (["--seeds", "2"], "leave one out"),
         (["--mode", "offline"], "nothing practises here"),
+        (["--copies", "2"], "two ways to practise"),
         (["--rollout-workers", "-1"], "--rollout-workers is -1"),
         (["--obs", "pixels"], "--rollout-workers is for --obs state"),
     ):
@@ -74,12 +75,12 @@ def test_a_worker_practises_as_the_learner_itself_would(reach: Path, chunk: int)
         assert np.array_equal(getattr(here.replay.arrays, name)[: here.replay.count], whole.rows[name])
 
 
-def train(reach: Path, out: Path) -> None:
+def train(reach: Path, out: Path, *more: str) -> None:
     words = ["train", "--demos", str(reach), "--out", str(out), *FAST]
-    assert call([*words, "--rollout-workers", "2", "--staleness-bound", "60"]) == 0
+    assert call([*words, "--rollout-workers", "2", "--staleness-bound", "60", *more]) == 0
 
 
-def test_two_runs_with_rollout_workers_are_equal_and_their_staleness_is_logged(ray, reach: Path, tmp_path: Path):
+def test_two_runs_with_rollout_workers_are_equal_and_their_staleness_is_logged(ray, reach: Path, tmp_path: Path, capfd):
     runs = [tmp_path / "a", tmp_path / "b"]
     for run in runs:
         train(reach, run)
@@ -87,6 +88,10 @@ def test_two_runs_with_rollout_workers_are_equal_and_their_staleness_is_logged(r
     assert models[0] == models[1]
     last = read_metrics(runs[0])[-1]
     assert 20 < last["staleness_mean"] <= last["staleness_max"] < 60 and last["practice_length"] > 0
+    train(reach, runs[0], "--resume", "--rollout-workers", "1", "--steps", "300")
+    assert read_metrics(runs[0])[-1]["step"] == 300 and read_metrics(runs[0])[-1]["staleness_max"] < 60
+    assert call(["train", "--demos", str(reach), "--out", str(runs[1]), *FAST, "--resume"]) == 1
+    assert "was begun with --rollout-workers; go on so" in capfd.readouterr().err
 
 
 def test_a_rollout_worker_that_is_killed_is_replaced(ray: Cluster, reach: Path, tmp_path: Path):

@@ -196,6 +196,15 @@ def test_a_job_whose_worker_dies_is_tried_again_but_not_for_ever(ray, monkeypatc
         run_jobs([Deadly(9)], workers=2, address=None, title="test")
 
 
+def test_pieces_are_all_there_in_order_and_ever_smaller():
+    assert [len(p) for p in jobs.pieces(40, 2)] == [10, 8, 6, 4, 3, 3, 2, 1, 1, 1, 1]
+    for count, workers in ((1, 1), (7, 2), (600, 2), (1000, 16), (3, 8)):
+        found = jobs.pieces(count, workers)
+        assert [i for p in found for i in p] == list(range(count))
+        assert len(found[-1]) == 1 and len(found) <= 2 * workers * (1 + len(bin(count)))
+    assert jobs.pieces(0, 2) == []
+
+
 def test_what_a_worker_refuses_is_the_same_plain_line(ray, reach: Path, tmp_path: Path, capfd):
     words = ["train", "--demos", str(reach), "--out", str(tmp_path / "r"), "--algo", "dac", "--features", "nothing"]
     assert call([*words, "--seeds", "2", "--workers", "2"]) == 1
