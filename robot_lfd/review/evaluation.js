@@ -62,8 +62,8 @@ function gallery(source, failures) {
   const cards = failures.map((f) => {
     const still = source.end(f);
     const thumb = el("div", { class: "thumb" }, still && el("div", { class: "none" }, "drawing …"), still ? el("img", { src: still, alt: "", loading: "lazy", onerror: (event) => event.target.replaceWith(el("div", { class: "none" }, "no pictures")) }) : el("div", { class: "none" }, "films are not part of this file"));
-    const button = el("button", { type: "button", class: "cardButton", "aria-label": `Play the failure of ${f.name} from start ${f.seed}`, onclick: () => playFailure(source, f, thumb) }, thumb,
-      el("div", { class: "about" }, el("div", { class: "first" }, el("b", {}, f.name)), el("div", { class: "row num" }, `start ${f.seed} · ${f.length} steps`)));
+    const button = el("button", { type: "button", class: "cardButton", "aria-label": `Play the failure of ${f.name}, seed ${f.of_seed ?? "unknown"}, from start ${f.seed}`, onclick: () => playFailure(source, f, thumb) }, thumb,
+      el("div", { class: "about" }, el("div", { class: "first" }, el("b", {}, f.name)), el("div", { class: "row num" }, `seed ${f.of_seed ?? "–"} · start ${f.seed} · ${f.length} steps`)));
     button.disabled = !still;
     return el("li", { class: "card" }, button);
   });

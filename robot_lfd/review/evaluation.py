@@ -36,14 +36,17 @@ class EvaluationDesk:
         seeds = {
             seed.resolve() for path in named for seed in seed_folders(path)
         }  # --policy may be one of --runs' seeds
-        self.groups = families([p for p in named if p not in seeds])
+        self._named = [p for p in named if p not in seeds]
+        self.groups = families(self._named)
         self.runs: list[Run] = [run for group in self.groups for run in group.runs]
 
     def sheet(self) -> dict[str, Any] | None:
         """Returns everything but the films; None where no runs were named."""
         if not self.groups:
             return None
-        fresh = families([r.path for r in self.runs])  # an evaluation may have been added since
+        fresh = families(self._named)  # an evaluation, or a seed, may have come since; the others keep their numbers
+        known = {run.path for run in self.runs}
+        self.runs += [run for group in fresh for run in group.runs if run.path not in known]
         logged = [n for n in CURVES if any(g.curve(n) for g in fresh)]
         return {
             "families": [self._family(g) for g in fresh],

@@ -31,6 +31,7 @@ def test_the_evaluation_page_has_intervals_curves_paired_starts_and_failures_tha
     playwright.expect(page.locator("#evaluation-title")).to_be_focused()
     cells = page.locator("tbody tr").all_inner_texts()
     assert len(cells) == 3 and all("of 3" in c and " to " in c for c in cells)  # a run, and two seeds of another
+    assert page.locator("tbody th .legend").all_inner_texts() == ["iq", "bc"]
     assert page.locator("svg.runs").count() >= 1 and page.locator(".starts i").count() == 6
     assert page.get_by_text("common starts").is_visible()
     page.locator(".cardButton").first.click()
