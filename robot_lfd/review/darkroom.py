@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import robot_lfd
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
 from robot_lfd.review.beside import fly, kept_film, kept_still, time_for
@@ -56,9 +57,7 @@ class Darkroom:
     @cached_property
     def policy(self) -> Any:
         """The policy that drives beside a person."""
-        from robot_lfd.checkpoint import load_policy
-
-        return load_policy(Path(self.recipe["policy"]))
+        return robot_lfd.load_policy(self.recipe["policy"])
 
     def clip(self, dataset: int, episode_id: str, camera: str | None, size_px: int | None) -> tuple[bytes, str]:
         """Returns the film of an episode, and where its pictures come from."""
