@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,43 @@ import torch
 from torch import nn
 
 from policies.networks import DiscreteCriticEnsemble, TanhGaussianActor
-from policies.sequence_cloning import PlainActor
+from policies.pixel_actor import PixelActor
+from policies.sequence_cloning import ChunkActor, PlainActor
 
 Runner = Callable[[np.ndarray], np.ndarray]  # raw observations (B, D) float32 -> actions (B, A) float32 or (B,) int64
-Network = TanhGaussianActor | PlainActor | DiscreteCriticEnsemble
 OPSET = 17
+
+
+class ChunkRows(nn.Module):
+    """A `ChunkActor` as a function without memory: observations (B, D) to all actions said at once, (B, T A)."""
+
+    def __init__(self, actor: ChunkActor) -> None:
+        super().__init__()
+        self.actor, self.normaliser = actor, actor.normaliser
+
+    def best(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns the actions, one after the other."""
+        return self.actor.chunk(obs).flatten(1)
+
+
+class PixelRows(nn.Module):
+    """A `PixelActor` as a function without memory, of rows (B, P + K S H W 3).
+
+    A row holds what the arm feels, then camera by camera the last S pictures, the latest last, numbers from 0 to 255.
+    """
+
+    def __init__(self, actor: PixelActor) -> None:
+        super().__init__()
+        self.actor, self.normaliser = actor, actor.normaliser
+
+    def best(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns the actions, (B, A), one after the other where several are decided on at once."""
+        sight, felt = self.actor.sight, len(self.normaliser.mean)
+        shape = (-1, sight.cameras, sight.stack, sight.size_px, sight.size_px, 3)
+        return self.actor.best(obs[:, felt:].reshape(shape) / 255.0 - 0.5, obs[:, :felt])
+
+
+Network = TanhGaussianActor | PlainActor | DiscreteCriticEnsemble | ChunkRows | PixelRows
 
 
 class BestAction(nn.Module):
@@ -34,7 +68,7 @@ class BestAction(nn.Module):
 def write_torchscript(actor: Network, width: int, path: Path, about: dict[str, Any]) -> None:
     """Writes the actor as TorchScript; `about` is inside it as `policy.json`."""
     module = BestAction(actor).eval()
-    with torch.no_grad():
+    with torch.no_grad(), _fixed_sizes():
         traced = torch.jit.trace(module, torch.zeros(2, width))
     torch.jit.save(traced, str(path), _extra_files={"policy.json": json.dumps(about)})
 
@@ -48,14 +82,23 @@ def write_onnx(actor: Network, width: int, path: Path, about: dict[str, Any]) ->
     import onnx  # pyright: ignore[reportMissingImports]
 
     axes = {"obs": {0: "batch"}, "action": {0: "batch"}}
-    torch.onnx.export(
-        BestAction(actor).eval(), (torch.zeros(2, width),), str(path),
-        input_names=["obs"], output_names=["action"], dynamic_axes=axes, opset_version=OPSET, dynamo=False,
-    )  # fmt: skip
+    with _fixed_sizes():
+        torch.onnx.export(
+            BestAction(actor).eval(), (torch.zeros(2, width),), str(path),
+            input_names=["obs"], output_names=["action"], dynamic_axes=axes, opset_version=OPSET, dynamo=False,
+        )  # fmt: skip
     model = onnx.load(str(path))
     onnx.checker.check_model(model)
     onnx.helper.set_model_props(model, {"policy.json": json.dumps(about)})
     onnx.save(model, str(path))
+
+
+@contextmanager
+def _fixed_sizes() -> Iterator[None]:
+    """Silences the tracer, which warns of every size that it takes for granted: they are the network's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # pyright: ignore[reportPrivateImportUsage]
+        yield
 
 
 def open_torchscript(path: Path) -> Runner:

@@ -14,11 +14,12 @@ import safetensors
 import safetensors.torch
 import torch
 
+from policies.export import ChunkRows, Network, PixelRows
 from policies.learned import Critical, DiscreteLearned, GaussianLearned, Learned
 from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
 from policies.pixel_actor import PixelActor, Sight
 from policies.pixel_learned import PixelLearned
-from policies.sequence_cloning import Actor, ClonedLearned, PlainActor, make_actor
+from policies.sequence_cloning import Actor, ChunkActor, ClonedLearned, PlainActor, make_actor
 from robot_lfd.believable import check_claims
 from robot_lfd.durable import publish, remove_folder, sync_file, sync_folder, write_tree
 from robot_lfd.errors import LfdError
@@ -224,18 +225,22 @@ class LearnedPolicy:
         return cast(Critical, self._learned)
 
     @property
-    def actor(self) -> TanhGaussianActor | PlainActor | DiscreteCriticEnsemble:
-        """The network that acts, with its normalisation: what `lfd export` writes.
+    def actor(self) -> Network:
+        """The network that acts, with its normalisation, as a function without memory: what `lfd export` writes.
 
         Raises:
-            LfdError: this kind of policy is not one network from one observation to one action.
+            LfdError: this kind of policy remembers more than the pictures that it is given and what it still has to do.
         """
         learned = self._learned
         network = learned.critic if isinstance(learned, DiscreteLearned) else getattr(learned, "actor", None)
+        if isinstance(network, PixelActor):
+            return PixelRows(network)
+        if isinstance(network, ChunkActor) and not network.blend:
+            return ChunkRows(network)
         if isinstance(network, (TanhGaussianActor, PlainActor, DiscreteCriticEnsemble)):
             return network
-        why = {"chunk": "plans several actions at once", "pixels": "sees pictures"}.get(self.spec.actor, "remembers")
-        raise LfdError(f"'{self.path}' {why}; only policies from one named observation to one action can be exported")
+        why = "blends what it said before" if self.spec.actor == "chunk" else "remembers"
+        raise LfdError(f"'{self.path}' {why}; only policies that act on what they see now can be exported")
 
     def reset(self) -> None:
         """Begins an episode."""

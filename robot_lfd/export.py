@@ -15,7 +15,7 @@ from robot_lfd.config import ExportConfig
 from robot_lfd.errors import LfdError
 
 TOLERANCE = 1e-5
-ROWS, CALLS = 256, 500
+ROWS, PICTURE_ROWS, CALLS = 256, 32, 500
 SUFFIXES = {"torchscript": ".pt", "onnx": ".onnx"}
 GET_ONNX = "pip install 'robot-lfd[onnx]'"
 
@@ -27,10 +27,7 @@ def run(config: ExportConfig) -> dict[str, Any]:
     policy: Any = load_policy(config.run)
     network = policy.actor  # a kind that cannot be exported says so before anything is written
     if policy.spec.discrete and config.format == "onnx":  # torch's exporter cannot write its LayerNorm
-        raise LfdError(
-            "only policies from one named observation to one continuous action can be exported as onnx; "
-            "this one is discrete, use --format torchscript"
-        )
+        raise LfdError("only policies with continuous actions can be exported as onnx; use --format torchscript")
     path = config.out or _beside(config, policy)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,12 +65,18 @@ def _beside(config: ExportConfig, policy: Any) -> Path:
 def _about(spec: Any, normaliser: Any) -> dict[str, Any]:
     """Returns what someone needs who runs the file: which observations, side by side in which order.
 
-    `mean` and `std` are those of the demos, by which the file itself normalises: inputs are raw.
+    `mean` and `std` are those of the demos, by which the file itself normalises: inputs are raw, pictures from 0 to
+    255, each camera's last `frame_stack` of them side by side, the latest last; at the beginning the first one repeats.
+    The first `actions_to_do` of the actions are done before the file is asked again.
     """
-    box = {"action_size": spec.action_size, "actions_at_once": spec.decided, "action_range": [-1.0, 1.0]}
+    at_once, to_do = _actions(spec)
+    box = {"action_size": spec.action_size, "action_range": [-1.0, 1.0]}
+    box |= {"actions_at_once": at_once, "actions_to_do": to_do}
+    inputs = [{"key": k, "size": s * n} for k, s, n in zip(spec.features, spec.sizes, _frames(spec), strict=True)]
     return {
-        "inputs": [{"key": k, "size": s} for k, s in zip(spec.features, spec.sizes, strict=True)],
-        "width": int(sum(spec.sizes)),
+        "inputs": inputs,
+        "width": sum(i["size"] for i in inputs),
+        **({"frame_stack": spec.frame_stack} if spec.actor == "pixels" else {}),
         "mean": normaliser.mean.tolist(),
         "std": normaliser.std.tolist(),
         **({"actions": spec.action_size} if spec.discrete else box),
@@ -105,22 +108,43 @@ def largest_error(policy: Any, answer: Any) -> float:
     """Returns the largest difference from the policy's own actions, on observations around and far off the demos'."""
     spec = policy.spec
     rng = np.random.default_rng(0)
-    rows = rng.normal(size=(ROWS, sum(spec.sizes))) * rng.choice([0.1, 1.0, 10.0], (ROWS, 1))
-    rows = rows.astype(np.float32)
-    own = np.stack([_decision(policy, _named(row, spec)) for row in rows])
-    return float(np.abs(answer(rows) - own).max())
+    observations = [_drawn(rng, spec) for _ in range(PICTURE_ROWS if spec.actor == "pixels" else ROWS)]
+    own = np.stack([_decision(policy, obs) for obs in observations])
+    found = answer(np.stack([_row(obs, spec) for obs in observations]))
+    return float(np.abs(found[:, : own.shape[1]] - own).max() if own.ndim > 1 else np.abs(found - own).max())
+
+
+def _actions(spec: Any) -> tuple[int, int]:
+    """Returns how many actions one answer holds, and how many of them are done."""
+    return (spec.window, spec.execute) if spec.actor in ("chunk", "pixels") else (spec.decided, spec.decided)
 
 
 def _decision(policy: Any, obs: dict[str, np.ndarray]) -> np.ndarray:
-    """Returns all actions that the policy decides on at once, side by side; an int64 scalar where they are discrete."""
+    """Returns what the policy does of one decision, action after action; an int64 scalar where they are discrete."""
     policy.reset()
-    actions = [policy.act(obs) for _ in range(policy.spec.decided)]
+    actions = [policy.act(obs) for _ in range(_actions(policy.spec)[1])]
     return actions[0] if len(actions) == 1 else np.concatenate(actions)
 
 
-def _named(row: np.ndarray, spec: Any) -> dict[str, np.ndarray]:
-    parts = np.split(row, np.cumsum(spec.sizes)[:-1])
-    return dict(zip(spec.features, parts, strict=True))
+def _drawn(rng: np.random.Generator, spec: Any) -> dict[str, np.ndarray]:
+    """Returns one observation: numbers of several sizes, and pictures of noise."""
+    scale = rng.choice([0.1, 1.0, 10.0])
+    return {
+        key: (rng.integers(0, 256, size) if key.startswith("images/") else scale * rng.normal(size=size)).astype(
+            np.float32
+        )
+        for key, size in zip(spec.features, spec.sizes, strict=True)
+    }
+
+
+def _frames(spec: Any) -> list[int]:
+    """Returns how often each feature stands in a row: a picture as often as frames are stacked."""
+    return [spec.frame_stack if key.startswith("images/") else 1 for key in spec.features]
+
+
+def _row(obs: dict[str, np.ndarray], spec: Any) -> np.ndarray:
+    """Returns the file's row for the first observation of an episode."""
+    return np.concatenate([np.tile(obs[key], n) for key, n in zip(spec.features, _frames(spec), strict=True)])
 
 
 def latency_ms(answer: Any, width: int) -> tuple[float, float]:
