@@ -162,8 +162,12 @@ function keysLine() {
   return el("p", { class: "keys" }, key("Space"), " play  ", key("←"), key("→"), " step, with ", key("Shift"), " ten  ", key("Home"), key("End"), " ends  ", key("PgUp"), key("PgDn"), " episode  ", key("Esc"), " all");
 }
 
+function writes(event) {
+  return event.target.matches("input[type=search], input[type=text], input[type=number], textarea, select");
+}
+
 function pressKey(event, player, source, index) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input[type=search], input[type=text], input[type=number], textarea, select")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || writes(event)) return;
   const by = event.shiftKey ? 10 : 1;
   const scrub = (frame) => (player.pause(), player.go(frame));
   const goTo = (by) => {
@@ -178,7 +182,6 @@ function pressKey(event, player, source, index) {
     End: () => scrub(Infinity),
     PageUp: () => goTo(-1),
     PageDown: () => goTo(1),
-    Escape: () => (location.hash = "#"),
   }[event.key];
   if (!does) return;
   if (does() !== true) event.preventDefault();

@@ -59,6 +59,9 @@ async function start() {
   const main = document.getElementById("main");
   if (source.episodes.some((e) => e.pending)) main.ariaBusy = "true";
   addEventListener("hashchange", route);
+  document.addEventListener("keydown", (event) => { // here and not on the page itself: it works while one is on its way, too
+    if (event.key === "Escape" && /^#e\d+$/.test(location.hash) && !writes(event)) location.hash = "#";
+  });
   await route();
   if (main.ariaBusy) await measure();
 }
