@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -38,6 +39,28 @@ class Critical(Protocol):
         ...
 
 
+class Plan:
+    """Decisions on several actions at once, handed out action by action.
+
+    Args:
+        window: how many actions one decision has. execute: how many of them are done before the next decision.
+    """
+
+    def __init__(self, window: int, execute: int) -> None:
+        self.window, self.execute = window, execute
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets what was decided."""
+        self._left: list[torch.Tensor] = []
+
+    def next(self, decide: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Returns the next action (B, A); where none is left, of a new decision (B, window A)."""
+        if not self._left:
+            self._left = list(decide().chunk(self.window, -1)[: self.execute])
+        return self._left.pop(0)
+
+
 class GaussianLearned:
     """A tanh-Gaussian actor that acts by its mean, and its critics where it has some.
 
@@ -48,8 +71,7 @@ class GaussianLearned:
     def __init__(
         self, actor: TanhGaussianActor, critic: CriticEnsemble, model: Tensors, temperature: float, window: int = 1
     ) -> None:
-        self.actor, self.critic, self.window = actor, critic, window
-        self._planned: list[torch.Tensor] = []
+        self.actor, self.critic, self._plan = actor, critic, Plan(window, window)
         self.temperature = float(model["temperature"]) if "temperature" in model else temperature
         self.has_critic = bool(under(model, "critic"))
         actor.load_state_dict(under(model, "actor"))
@@ -58,15 +80,11 @@ class GaussianLearned:
 
     def begin(self) -> None:
         """Forgets what was planned."""
-        self._planned = []
+        self._plan.begin()
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns tanh(mean), (B, A); with a window, the next of the actions (1, A) that were decided on."""
-        if self.window == 1:
-            return self.actor.best(obs)
-        if not self._planned:
-            self._planned = list(self.actor.best(obs).chunk(self.window, -1))
-        return self._planned.pop(0)
+        return self._plan.next(lambda: self.actor.best(obs))
 
     def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Returns Q(s, a), (B,), the mean over the critics."""

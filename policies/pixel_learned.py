@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from policies.agent import under
+from policies.learned import Plan
 from policies.pixel_actor import PixelActor
 
 
@@ -20,14 +21,14 @@ class PixelLearned:
     has_critic = False
 
     def __init__(self, actor: PixelActor, model: dict[str, torch.Tensor], window: int = 1, execute: int = 1) -> None:
-        self.actor, self.window, self.execute = actor, window, execute
+        self.actor, self._plan = actor, Plan(window, execute)
         actor.load_state_dict(under(model, "actor"))
         self.begin()
 
     def begin(self) -> None:
         """Forgets the frames of the last episode, and what was planned."""
         self._frames: list[torch.Tensor] = []
-        self._planned: list[torch.Tensor] = []
+        self._plan.begin()
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns tanh(mean), (B, A); with frames or a window, each call is the next moment of one episode."""
@@ -35,7 +36,4 @@ class PixelLearned:
         shape = (len(obs), sight.cameras, sight.size_px, sight.size_px, 3)
         frame = obs[:, felt:].reshape(shape).to(torch.uint8)
         self._frames = [*(self._frames or [frame] * sight.stack), frame][-sight.stack :]
-        if not self._planned:
-            decided = self.actor.best(torch.stack(self._frames, 2), obs[:, :felt])
-            self._planned = list(decided.chunk(self.window, -1)[: self.execute])
-        return self._planned.pop(0)
+        return self._plan.next(lambda: self.actor.best(torch.stack(self._frames, 2), obs[:, :felt]))
