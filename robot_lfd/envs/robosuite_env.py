@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import mujoco
 import numpy as np
+from numba.core.event import install_listener
 
 from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.registry import ROBOSUITE_TASKS
 from robot_lfd.envs.robosuite_arms import check_known, controller_config, make_robosuite
 from robot_lfd.envs.robosuite_features import RobosuiteFeatures
 from robot_lfd.envs.robosuite_reward import Reward
-from robot_lfd.envs.robosuite_stepper import make_stepper
+from robot_lfd.envs.robosuite_stepper import CompileNotice, make_stepper
 from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
 
@@ -98,15 +99,18 @@ class RobosuiteEnv(gym.Env):
         self._world.seed(0)
         start = self._world.draw()
         self._stepper = make_stepper(self._world, self._substeps, "robosuite", start)
-        self._begin(start)
-        self._describe_actions()
-        self._stepper = make_stepper(self._world, self._substeps, control_path, start)
-        self._begin(start)
+        with install_listener("numba:compile", CompileNotice()):
+            self._begin(start)
+            self._describe_actions()
+            self._stepper = make_stepper(self._world, self._substeps, control_path, start)
+            self._begin(start)
+            self._reward.prepare()
+            seen = self._features.read()
         self.policy_keys, self.proprio_keys = self._features.policy_keys(), self._features.proprio_keys()
         views = [c for c in ("agentview", "frontview") if c in self._env.sim.model.camera_names]
         self.camera_names = tuple(dict.fromkeys([*views, *self._env.sim.model.camera_names]))
         self.observation_space = gym.spaces.Dict(
-            {k: gym.spaces.Box(-np.inf, np.inf, v.shape, np.float32) for k, v in self._features.read().items()}
+            {k: gym.spaces.Box(-np.inf, np.inf, v.shape, np.float32) for k, v in seen.items()}
         )
 
     def _describe_actions(self) -> None:

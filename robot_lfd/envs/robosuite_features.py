@@ -10,9 +10,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robot_lfd.envs.robosuite_reading import BODY, INERTIA, SITE, Point, Readings
 from robot_lfd.envs.robosuite_things import Thing, family_of, kind_of, table_height, things_of
 
-_SITE, _BODY = mujoco.mjtObj.mjOBJ_SITE, mujoco.mjtObj.mjOBJ_BODY
 _FAR_M = 1.0
 
 
@@ -32,19 +32,19 @@ class RobosuiteFeatures:
         self._env = env
         self._model, self._data = env.sim.model._model, env.sim.data._data
         robot, arm = env.robots[0], env.robots[0].arms[0]
-        self._hand = robot.eef_site_id[arm]
+        self._hand = Point(SITE, int(robot.eef_site_id[arm]))
         self._joint_pos = np.array(robot._ref_joint_pos_indexes)
         self._joint_vel = np.array(robot._ref_joint_vel_indexes)
         self._gripper = _Gripper(env) if robot.gripper[arm].dof else None
         self._table = table_height(env)
         self._family = family_of(env)
-        self._twist = np.zeros(6)
         self.select()
 
     def select(self) -> None:
         """Chooses the things of the episode that begins now."""
         self._things = things_of(self._env)
         self._kind = kind_of(self._env)
+        self._readings = self._listed()
 
     def policy_keys(self) -> tuple[str, ...]:
         """Returns the observations that a policy sees by default, by the rule above."""
@@ -60,56 +60,57 @@ class RobosuiteFeatures:
 
     def read(self) -> dict[str, np.ndarray]:
         """Returns the observations now."""
-        data = self._data
-        hand, rotation = data.site_xpos[self._hand], data.site_xmat[self._hand].reshape(3, 3)
-        obs = {
-            "eef_pos": hand,
-            "eef_rot": _six(rotation),
-            "eef_vel": self._velocity(_SITE, self._hand),
-            "eef_height": hand[2:] - self._table,
-            "joint_pos": data.qpos[self._joint_pos],
-            "joint_vel": data.qvel[self._joint_vel],
-        }
+        return self._readings.read()
+
+    def _listed(self) -> Readings:
+        seen, hand = Readings(self._model, self._data, self._table), self._hand
+        seen.point("eef_pos", hand)
+        seen.columns("eef_rot", hand)
+        seen.velocity("eef_vel", hand, int(self._model.site_bodyid[hand.number]))
+        seen.height("eef_height", hand)
+        seen.positions("joint_pos", self._joint_pos)
+        seen.velocities("joint_vel", self._joint_vel)
         if self._gripper:
-            obs["gripper_width"], obs["gripper_vel"] = self._gripper.read()
+            self._gripper.list(seen)
         for thing in self._things:
-            obs.update(self._thing(thing, hand, rotation))
-        obs.update(self._task())
-        return {key: np.array(value, np.float32) for key, value in obs.items()}
+            self._list_thing(seen, thing)
+        self._list_task(seen)
+        return seen
 
-    def _thing(self, thing: Thing, hand: np.ndarray, rotation: np.ndarray) -> dict[str, np.ndarray]:
-        key, centre = thing.key, thing.centre()
-        obs = {f"{key}_pos": centre, f"{key}_rel": centre - hand, f"{key}_height": centre[2:] - self._table}
+    def _list_thing(self, seen: Readings, thing: Thing) -> None:
+        key, hand = thing.key, self._hand
+        seen.point(f"{key}_pos", thing.centre)
+        seen.between(f"{key}_rel", hand, thing.centre)
+        seen.height(f"{key}_height", thing.centre)
         if thing.place:
-            obs[f"{key}_place_rel"] = thing.place() - hand
+            seen.between(f"{key}_place_rel", hand, thing.place)
         if thing.body is not None:
-            own = self._data.xmat[thing.body].reshape(3, 3)
-            obs[f"{key}_quat"] = self._data.xquat[thing.body][[1, 2, 3, 0]]
-            obs[f"{key}_vel"] = self._velocity(_BODY, thing.body)
-            obs |= _orientation(thing, own, rotation)
+            own = Point(BODY, thing.body)
+            seen.quaternion(f"{key}_quat", thing.body)
+            seen.velocity(f"{key}_vel", Point(INERTIA, thing.body), thing.body)
+            if thing.quarter_turns:
+                seen.yaw(f"{key}_yaw", hand, own)
+            else:
+                seen.turn(f"{key}_rot_rel", hand, own)
         if thing.target:
-            target = thing.target()
-            obs[f"{_target_key(key)}_pos"] = target
-            obs[f"{_target_key(key)}_rel"] = target - (thing.tip() if thing.tip else centre)
+            seen.point(f"{_target_key(key)}_pos", thing.target)
+            seen.between(f"{_target_key(key)}_rel", thing.tip or thing.centre, thing.target)
         if thing.target_turn and thing.body is not None:
-            own = self._data.xmat[thing.body].reshape(3, 3)
-            obs[f"{_target_key(key)}_rot_rel"] = _six(thing.target_turn().reshape(3, 3).T @ own)
-        return obs
+            seen.turn(f"{_target_key(key)}_rot_rel", thing.target_turn, Point(BODY, thing.body))
 
-    def _task(self) -> dict[str, Any]:
-        env, data = self._env, self._data
-        obs: dict[str, Any] = {} if self._kind is None else {"object_kind": self._kind}
+    def _list_task(self, seen: Readings) -> None:
+        env = self._env
+        if self._kind is not None:
+            seen.constant("object_kind", self._kind)
         if self._family == "Door":
-            latch = [data.qpos[env.handle_qpos_addr]] if env.use_latch else [0.0]
-            obs |= {"hinge_angle": [data.qpos[env.hinge_qpos_addr]], "latch_angle": latch}
+            seen.positions("hinge_angle", [env.hinge_qpos_addr])
+            if env.use_latch:
+                seen.positions("latch_angle", [env.handle_qpos_addr])
+            else:
+                seen.constant("latch_angle", [0.0])
         if self._family == "Wipe":
-            obs["dirt_left"] = [1.0 - len(env.wiped_markers) / env.num_markers]
-            obs["eef_force"] = env.robots[0].ee_force[env.robots[0].arms[0]]
-        return obs
-
-    def _velocity(self, kind: int, number: int) -> np.ndarray:
-        mujoco.mj_objectVelocity(self._model, self._data, kind, number, self._twist, 0)
-        return self._twist[3:].copy()
+            seen.computed("dirt_left", 1, lambda: 1.0 - len(env.wiped_markers) / env.num_markers)
+            seen.computed("eef_force", 3, lambda: env.robots[0].ee_force[env.robots[0].arms[0]])
 
 
 class _Gripper:
@@ -126,7 +127,6 @@ class _Gripper:
         self._signs = np.sign(ranges.sum(1))
         self._closed = float(np.where(self._signs > 0, ranges[:, 0], -ranges[:, 1]).sum())
         self._pads = () if self._slides else self._find_pads(gripper)
-        self._twist = np.zeros(6)
 
     def _find_pads(self, gripper: Any) -> tuple[int, ...]:
         """Returns the first geom of each side's pad, or of the finger that has one by another name (XArm7)."""
@@ -140,22 +140,19 @@ class _Gripper:
             pads = [int(self._model.body(self._model.joint(j).bodyid[0]).geomadr[0]) for j in hinges]
         return tuple(pads)
 
-    def read(self) -> tuple[list[float], list[float]]:
-        """Returns width and rate: of two sliding fingers by their joints, of others by the distance of their pads."""
-        data = self._data
+    def list(self, seen: Readings) -> None:
+        """Lists width and rate: of two sliding fingers by their joints, of others by the distance of their pads."""
         if self._slides:
-            width = float(self._signs @ data.qpos[self._qpos]) - self._closed
-            return [width], [float(self._signs @ data.qvel[self._qvel])]
-        if not self._pads:
-            return [0.0], [0.0]
-        left, right = self._pads
-        gap = data.geom_xpos[left] - data.geom_xpos[right]
-        rate = float(gap @ (self._speed(left) - self._speed(right))) / max(float(np.linalg.norm(gap)), 1e-6)
-        return [mujoco.mj_geomDistance(self._model, data, left, right, _FAR_M, None)], [rate]
+            seen.slides("gripper_width", "gripper_vel", self._qpos, self._qvel, self._signs, self._closed)
+        elif self._pads:
+            seen.computed("gripper_width", 1, self._width)
+            seen.pads("gripper_vel", *self._pads)
+        else:
+            for key in ("gripper_width", "gripper_vel"):
+                seen.constant(key, [0.0])
 
-    def _speed(self, geom: int) -> np.ndarray:
-        mujoco.mj_objectVelocity(self._model, self._data, mujoco.mjtObj.mjOBJ_GEOM, geom, self._twist, 0)
-        return self._twist[3:].copy()
+    def _width(self) -> float:
+        return mujoco.mj_geomDistance(self._model, self._data, *self._pads, _FAR_M, None)
 
 
 def _target_key(key: str) -> str:
@@ -169,17 +166,3 @@ def _thing_policy_keys(thing: Thing) -> list[str]:
         keys.append(f"{key}_yaw" if thing.quarter_turns else f"{key}_rot_rel")
     keys += [f"{_target_key(key)}_rel"] if thing.target else []
     return keys + ([f"{_target_key(key)}_rot_rel"] if thing.target_turn else [])
-
-
-def _orientation(thing: Thing, own: np.ndarray, hand: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the orientation seen from the gripper: two columns of the rotation, or a cube's yaw as cos, sin of 4x."""
-    if not thing.quarter_turns:
-        return {f"{thing.key}_rot_rel": _six(hand.T @ own)}
-    level = int(np.argmin(np.abs(own[2])))  # the cube may have tumbled: any edge that lies level will do
-    turn = 4.0 * (np.arctan2(own[1, level], own[0, level]) - np.arctan2(hand[1, 0], hand[0, 0]))
-    return {f"{thing.key}_yaw": np.array([np.cos(turn), np.sin(turn)])}
-
-
-def _six(rotation: np.ndarray) -> np.ndarray:
-    """Returns the first two columns of a rotation (3, 3), one after the other, (6,)."""
-    return rotation[:, :2].T.reshape(6)

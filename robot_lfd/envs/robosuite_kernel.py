@@ -1,7 +1,7 @@
 """One control step of robosuite's arm controllers as one compiled function, bit for bit its own.
 
 MuJoCo's C functions are called by address; the addresses are arguments, so that numba can keep the machine code on the
-disk.
+disk. What stays the same from step to step is handed over once, as `Kept`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from robosuite.utils.control_utils import orientation_error
+from robosuite.utils.transform_utils import quat2mat
 
 from robot_lfd.envs.mujoco_calls import FUNCTIONS, call
 from robot_lfd.envs.operational_space import exact_torques, quick_torques
@@ -53,6 +54,7 @@ class Arm(NamedTuple):
         site: the end effector's. qpos, dofs, ctrl: (J,) indices; number: (nv,) a degree of freedom's place in the
             arm, or -1. low, high: (J,) what the actuators take. grip: (G,) the gripper's actuators.
         pos (3,) rot (3, 3) vel (6,) joint_pos (J,) joint_vel (J,) jacobian (6, J) mass (J, J): the controller's view.
+        delta: (D,) this control step's command, in the controller's units.
     """
 
     site: int
@@ -70,6 +72,103 @@ class Arm(NamedTuple):
     joint_vel: np.ndarray
     jacobian: np.ndarray
     mass: np.ndarray
+    delta: np.ndarray
+
+
+class Scaling(NamedTuple):
+    """robosuite's `scale_action` of a controller, with what is constant in it computed once; each (D,)."""
+
+    low: np.ndarray
+    high: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+    out: np.ndarray
+
+
+class Fingers(NamedTuple):
+    """What robosuite's gripper controller makes of an action: bias + weight * scaled, clipped; each (G,).
+
+    Attributes:
+        closes: the action's sign alone counts: it adds `pace` to `now`, from -1 to 1. Elsewhere it is `now`.
+    """
+
+    closes: bool
+    pace: np.ndarray
+    now: np.ndarray
+    scaling: Scaling
+    weight: np.ndarray
+    bias: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class OperationalSpace(NamedTuple):
+    """Settings of robosuite's operational space controller.
+
+    Attributes:
+        fast: solves by Cholesky: other last bits; near a singularity it takes the exact way.
+        origin: (3,) where the base stands; its axes are those of the world.
+        kp, kd: (6,) gains. uncoupled: position and orientation are decoupled. rest_joints: (J,) nullspace goal.
+        turns: the action says how to turn the hand, too.
+    """
+
+    substeps: int
+    scaling: Scaling
+    fast: bool
+    origin: np.ndarray
+    kp: np.ndarray
+    kd: np.ndarray
+    uncoupled: bool
+    rest_joints: np.ndarray
+    turns: bool
+
+
+class JointSpace(NamedTuple):
+    """Settings of JOINT_POSITION, or of JOINT_TORQUE where `torque_alone`.
+
+    Attributes:
+        compensated: gravity is added, and positions are weighed by the mass matrix.
+        kp, kd: (J,) gains. low, high: (J,) torques beyond them are clipped, Nm.
+    """
+
+    substeps: int
+    scaling: Scaling
+    torque_alone: bool
+    compensated: bool
+    kp: np.ndarray
+    kd: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@njit(cache=True, nogil=True)
+def _scaled(scaling, action):
+    """Returns an action in the controller's units."""
+    clipped = np.minimum(np.maximum(action, scaling.low), scaling.high)
+    return (clipped - scaling.centre) * scaling.scale + scaling.out
+
+
+@njit(cache=True, nogil=True)
+def _told_fingers(fingers, action):
+    """Returns what the gripper's actuators are told, (G,)."""
+    now = fingers.now
+    if fingers.closes:
+        now[:] = np.minimum(np.maximum(now + fingers.pace * np.sign(action[0]), -1.0), 1.0)
+    else:
+        now[:] = action
+    value = fingers.bias + fingers.weight * _scaled(fingers.scaling, now)
+    return np.minimum(np.maximum(value, fingers.low), fingers.high)
+
+
+@njit(cache=True, nogil=True)
+def _turn(vec, cos, sin):
+    """Returns quat2mat(axisangle2quat(vec)), (3, 3); `cos` and `sin` are of half the angle, as numpy rounds them."""
+    quaternion = np.array([0.0, 0.0, 0.0, 1.0])
+    angle = np.sqrt(np.dot(vec, vec))
+    if angle != 0.0:
+        quaternion[3] = cos
+        quaternion[:3] = vec / angle * sin
+    return quat2mat(quaternion)
 
 
 @njit(cache=True, nogil=True)
@@ -141,21 +240,27 @@ def _command(physics, arm, told, grip_value):
 
 
 @njit(cache=True, nogil=True)
-def osc_step(
-    physics, separations, arm, lapack, substeps, fresh, fast, origin, kp, kd, uncoupled, rest_joints, delta_pos,
-    delta_rot, grip_value,
-):  # fmt: skip
+def osc_aim(kept, action):
+    """Keeps the command of an action (D,), and returns the angle by which it turns the hand, rad."""
+    _, _, arm, _, settings, _ = kept.what
+    arm.delta[:] = _scaled(settings.scaling, action)
+    return np.sqrt(np.dot(arm.delta[3:6], arm.delta[3:6])) if settings.turns else 0.0
+
+
+@njit(cache=True, nogil=True)
+def osc_step(kept, fresh, cos, sin, finger_action):
     """Plays one control step of the operational space controller; `arm` keeps its last view of the arm.
 
     Args:
+        kept: physics, separations, arm, fingers, settings, addresses of LAPACK.
         fresh: False where the view is that of the controller's construction: robosuite's first step after a reset.
-        fast: solves by Cholesky: other last bits; near a singularity it takes the exact way.
-        origin: (3,) where the base stands; its axes are those of the world.
-        kp, kd: (6,) gains. uncoupled: position and orientation are decoupled. rest_joints: (J,) nullspace goal.
-        delta_pos: (3,) metres, delta_rot: (3, 3): this step's command.
-        grip_value: (G,) what the gripper's actuators are told, clipped.
+        cos, sin: of half the angle that `osc_aim` returned.
+        finger_action: of the gripper: one number where it `closes`, else (G,) as its model has formatted it.
     """
-    joints = len(arm.dofs)
+    physics, separations, arm, fingers, settings, lapack = kept.what
+    joints, substeps, kp, kd, origin = len(arm.dofs), settings.substeps, settings.kp, settings.kd, settings.origin
+    grip_value = _told_fingers(fingers, finger_action)
+    delta_rot = _turn(arm.delta[3:6] if settings.turns else np.zeros(3), cos, sin)
     jac, told, gravity = np.zeros((6, len(physics.qvel))), np.zeros(joints), np.zeros(joints)
     goal_pos, goal_rot = np.zeros(3), np.zeros((3, 3))
     for substep in range(substeps):
@@ -165,43 +270,50 @@ def osc_step(
             _look_at_joints(physics, arm)
         fresh = True
         if substep == 0:
-            goal_pos = (arm.pos - origin) + delta_pos
+            goal_pos = (arm.pos - origin) + arm.delta[:3]
             goal_rot = np.dot(delta_rot, arm.rot)
         force = ((origin + goal_pos) - arm.pos) * kp[:3] + -arm.vel[:3] * kd[:3]
         torque = orientation_error(goal_rot, arm.rot) * kp[3:] + -arm.vel[3:] * kd[3:]
         for i in range(joints):
             gravity[i] = physics.bias[arm.dofs[i]]
-        wanted = (arm.mass, arm.jacobian, force, torque, uncoupled, rest_joints, arm.joint_pos, arm.joint_vel, gravity)
-        if not fast or not quick_torques(*wanted, told):
+        at = (settings.uncoupled, settings.rest_joints, arm.joint_pos, arm.joint_vel, gravity)
+        wanted = (arm.mass, arm.jacobian, force, torque, *at)
+        if not settings.fast or not quick_torques(*wanted, told):
             exact_torques(lapack, *wanted, told)
         _command(physics, arm, told, grip_value)
         _end_substep(physics, separations, substep == substeps - 1)
 
 
 @njit(cache=True, nogil=True)
-def joint_step(physics, separations, arm, substeps, fresh, torque_alone, compensated, kp, kd, command, grip_value):
-    """Plays one control step of JOINT_POSITION, or of JOINT_TORQUE where `torque_alone`.
+def joint_step(kept, fresh, action, finger_action):
+    """Plays one control step of JOINT_POSITION or JOINT_TORQUE.
 
     Args:
-        fresh: see osc_step. compensated: gravity is added, and positions are weighed by the mass matrix.
-        kp, kd: (J,) gains. command: (J,) how far to move, rad; the torque, Nm. grip_value: see osc_step.
+        kept: physics, separations, arm, fingers, settings.
+        fresh, finger_action: see osc_step.
+        action: (J,).
     """
-    joints = len(arm.dofs)
+    physics, separations, arm, fingers, settings = kept.what
+    joints, substeps, kp, kd = len(arm.dofs), settings.substeps, settings.kp, settings.kd
+    grip_value = _told_fingers(fingers, finger_action)
+    arm.delta[:] = _scaled(settings.scaling, action)
+    if settings.torque_alone:
+        arm.delta[:] = np.minimum(np.maximum(arm.delta, settings.low), settings.high)
     told, goal = np.zeros(joints), np.zeros(joints)
     for substep in range(substeps):
         _begin_substep(physics, separations, substep == substeps - 1)
         if fresh:
             _look_at_joints(physics, arm)
         fresh = True
-        if torque_alone:
-            told[:] = command
+        if settings.torque_alone:
+            told[:] = arm.delta
         else:
             if substep == 0:
-                goal[:] = arm.joint_pos + command
+                goal[:] = arm.joint_pos + arm.delta
             told[:] = (goal - arm.joint_pos) * kp + -arm.joint_vel * kd
-            if compensated:
+            if settings.compensated:
                 told[:] = np.dot(arm.mass.T.copy().T, told)
-        if compensated:
+        if settings.compensated:
             for i in range(joints):
                 told[i] += physics.bias[arm.dofs[i]]
         _command(physics, arm, told, grip_value)

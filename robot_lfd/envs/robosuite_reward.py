@@ -13,13 +13,16 @@ import numpy as np
 from robosuite.models.base import MujocoModel
 from robosuite.models.grippers.gripper_model import GripperModel
 
+from robot_lfd.envs.robosuite_stages import judge_of
+
 
 class Reward:
     """Computes reward and success of one robosuite environment after a control step: the same numbers, sooner.
 
-    The task's reward stays robosuite's code. What it asks its environment (is this grasped, do these touch, how far is
-    the hand) is answered from numbers of geoms, sites and bodies instead of from their names, and `_check_success` and
-    `staged_rewards`, which reward and success both ask for, are computed once a step.
+    Those of the tasks that `robosuite_stages` knows are computed there. Elsewhere the reward stays robosuite's code.
+    What it asks its environment (is this grasped, do these touch, how far is the hand) is answered from numbers of
+    geoms, sites and bodies instead of from their names, and `_check_success` and `staged_rewards`, which reward and
+    success both ask for, are computed once a step.
 
     A world that is compiled anew needs a new one.
     """
@@ -38,9 +41,17 @@ class Reward:
         env.check_contact = self._touch
         self._slow_grasp, env._check_grasp = env._check_grasp, self._grasp
         self._slow_distance, env._gripper_to_target = env._gripper_to_target, self._distance
+        self._judge = judge_of(env, self._group, env.robots[0].gripper[env.robots[0].arms[0]])
+
+    def prepare(self) -> None:
+        """Compiles what there is to compile."""
+        if self._judge:
+            self._judge()
 
     def read(self, action: np.ndarray) -> tuple[float, bool]:
         """Returns the reward and whether the task is solved, in the state of now."""
+        if self._judge:
+            return self._judge()
         self._known = {}
         try:
             reward, _, _ = self._env._post_action(action)

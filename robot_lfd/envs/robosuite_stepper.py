@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import mujoco
 import numpy as np
-from numba.core.event import Listener, install_listener
+from numba.core.event import Listener
 
 from robot_lfd.envs.robosuite_world import RobosuiteWorld
 from robot_lfd.errors import LfdError
@@ -20,6 +19,12 @@ from robot_lfd.errors import LfdError
 PATHS = ("exact", "fast", "robosuite")
 _CLOSE = 1e-6  # rad: on machines that round otherwise, the compiled path may differ so much and still serve as "fast"
 _LOG = logging.getLogger("robot_lfd")
+_CLOSING = {  # grippers that an action's sign closes or opens a little further, and which way their actuators go then
+    "PandaGripper.format_action": (-1.0, 1.0),
+    "RethinkGripper.format_action": (1.0, -1.0),
+    "Robotiq85Gripper.format_action": (1.0, 1.0),
+    "Robotiq140Gripper.format_action": (1.0, -1.0),
+}
 
 
 class Stepper(Protocol):
@@ -63,13 +68,14 @@ class CompiledStepper:
     """Operational space or joint control of one fixed arm, by `robosuite_kernel`."""
 
     def __init__(self, env: Any, substeps: int, fast: bool) -> None:
-        from robot_lfd.envs import mujoco_calls, robosuite_kernel, separations
+        from robot_lfd.envs import kept, mujoco_calls, robosuite_kernel, separations
 
         self._fast, self.name = fast, "compiled, fast" if fast else "compiled, exact"
-        self._kernel, self._c, self._separations_of = robosuite_kernel, mujoco_calls, separations
+        self._kernel, self._c, self._separations_of, self._kept_of = robosuite_kernel, mujoco_calls, separations, kept
         self._env, self._substeps = env, substeps
         self._calls, self._lapack = mujoco_calls.addresses(), mujoco_calls.lapack_addresses()
         self._model: Any = None
+        self._closes = False
 
     def begin(self) -> None:
         """Takes the controller's view of the arm from its construction, as robosuite's first step uses it."""
@@ -79,7 +85,6 @@ class CompiledStepper:
         self._control, self._hand = control, robot.gripper[name]
         wheel = self._c.column(robot._ref_actuators_indexes_dict[name])
         fingers = np.array(robot._ref_actuators_indexes_dict.get(robot.get_gripper_name(name), []), np.intp)
-        self._finger_low, self._finger_high = model.actuator_ctrlrange[fingers].T.copy()
         if model is not self._model:
             self._model = model
             self._separations = self._separations_of.separations_of(model)
@@ -96,10 +101,15 @@ class CompiledStepper:
             np.concatenate([control.ref_pos_vel, control.ref_ori_vel]) if hand else np.zeros(6),
             control.joint_pos.copy(), control.joint_vel.copy(),
             control.J_full.copy() if hand else np.zeros((6, len(dofs))), np.ascontiguousarray(control.mass_matrix),
+            np.zeros(control.control_dim),
         )  # fmt: skip
         self._fresh = bool(control.new_update)
-        self._scaled = _Scaling(control)
-        self._step = self._osc_step() if control.name.startswith("OSC") else self._joint_step()
+        before = (self._physics, self._separations, self._arm, self._fingers(*model.actuator_ctrlrange[fingers].T))
+        if control.name.startswith("OSC"):
+            self._step, what = self._osc_step, (*before, self._osc_settings(control), self._lapack)
+        else:
+            self._step, what = self._joint_step, (*before, self._joint_settings(control))
+        self._kept = self._kept_of.Kept(what)
 
     def _physics_of(self, model: Any, data: Any) -> Any:
         return self._kernel.Physics(
@@ -108,69 +118,68 @@ class CompiledStepper:
             self._c.column(model.dof_parentid), data.site_xpos, data.site_xmat, data.geom_xpos, data.geom_xmat,
         )  # fmt: skip
 
-    def _osc_step(self) -> Callable[[np.ndarray, np.ndarray], None]:
-        from robosuite.utils.transform_utils import axisangle2quat, quat2mat
+    def _scaling(self, control: Any, size: int) -> Any:
+        low, high = control.input_min, control.input_max
+        scale = abs(control.output_max - control.output_min) / abs(high - low)
+        parts = low, high, (high + low) / 2.0, scale, (control.output_max + control.output_min) / 2.0
+        return self._kernel.Scaling(*(np.array(np.broadcast_to(part, size), np.float64) for part in parts))
 
-        control, before = self._control, (self._physics, self._separations, self._arm, self._lapack, self._substeps)
-        gains = (
+    def _fingers(self, low: np.ndarray, high: np.ndarray) -> Any:
+        grip, hand, size = self._grip, self._hand, len(low)
+        if grip is None:
+            return self._kernel.Fingers(
+                False, *np.zeros((2, 0)), self._kernel.Scaling(*np.zeros((5, 0))), *np.zeros((4, 0))
+            )
+        ways = _CLOSING.get(type(hand).format_action.__qualname__)
+        self._closes = ways is not None and len(ways) == size
+        pace = hand.speed * np.array(ways) if self._closes else np.zeros(size)
+        now = np.zeros(size)
+        if self._closes:
+            now[:] = hand.current_action
+            hand.current_action = now  # robosuite's and ours: one array
+        half = [0.5 * (grip.actuator_max + sign * grip.actuator_min) for sign in (-1, 1)]
+        parts = (np.array(np.broadcast_to(part, size), np.float64) for part in (*half, low, high))
+        return self._kernel.Fingers(self._closes, pace, now, self._scaling(grip, size), *parts)
+
+    def _osc_settings(self, control: Any) -> Any:
+        return self._kernel.OperationalSpace(
+            self._substeps, self._scaling(control, control.control_dim), self._fast,
             np.array(control.origin_pos, np.float64), np.array(control.kp, np.float64),
             np.array(control.kd, np.float64), bool(control.uncoupling), np.array(control.initial_joint, np.float64),
+            bool(control.use_ori),
         )  # fmt: skip
-        still = quat2mat(axisangle2quat(np.zeros(3)))
 
-        def step(delta: np.ndarray, grip: np.ndarray) -> None:
-            turn = quat2mat(axisangle2quat(delta[3:6])) if control.use_ori else still
-            self._kernel.osc_step(*before, self._fresh, self._fast, *gains, delta[:3], turn, grip)
-
-        return step
-
-    def _joint_step(self) -> Callable[[np.ndarray, np.ndarray], None]:
-        control, before = self._control, (self._physics, self._separations, self._arm, self._substeps)
-        alone = control.name == "JOINT_TORQUE"
-        zero = np.zeros(len(self._arm.dofs))
-        kp, kd = (zero, zero) if alone else (np.array(control.kp, np.float64), np.array(control.kd, np.float64))
-        settings = (alone, bool(control.use_torque_compensation), kp, kd)
-
-        def step(command: np.ndarray, grip: np.ndarray) -> None:
-            if alone:
-                command = np.clip(command, control.torque_limits[0], control.torque_limits[1])
-            self._kernel.joint_step(*before, self._fresh, *settings, command, grip)
-
-        return step
+    def _joint_settings(self, control: Any) -> Any:
+        alone, size = control.name == "JOINT_TORQUE", control.control_dim
+        gains = (np.zeros(size), np.zeros(size)) if alone else (control.kp, control.kd)
+        limits = control.torque_limits if alone else np.zeros((2, size))
+        parts = (np.array(np.broadcast_to(part, size), np.float64) for part in (*gains, *limits))
+        scaling = self._scaling(control, size)
+        return self._kernel.JointSpace(self._substeps, scaling, alone, bool(control.use_torque_compensation), *parts)
 
     def play(self, action: np.ndarray) -> None:
         """Plays the control step in one call, without holding Python's lock."""
         count = self._control.control_dim
         try:
-            self._step(self._scaled(action[:count]), self._grip_value(action[count:]))
+            self._step(action[:count], self._finger_action(action[count:]))
         finally:
             self._fresh = True
             if self._separations.known[0]:  # it was interrupted
                 self._separations_of.forget(self._separations)
                 self._physics.volumes[0] = self._physics.volume_count
 
-    def _grip_value(self, action: np.ndarray) -> np.ndarray:
-        """Returns what robosuite's gripper controller tells the fingers in every substep of this control step."""
-        if self._grip is None or not len(action):
-            return np.zeros(0)
-        goal = self._grip.scale_action(self._hand.format_action(action))
-        low, high = self._grip.actuator_min, self._grip.actuator_max
-        value = 0.5 * (high + low) + 0.5 * (high - low) * goal
-        return np.minimum(np.maximum(value, self._finger_low), self._finger_high)
+    def _osc_step(self, action: np.ndarray, fingers: np.ndarray) -> None:
+        half = self._kernel.osc_aim(self._kept, action) / 2.0
+        self._kernel.osc_step(self._kept, self._fresh, np.cos(half), np.sin(half), fingers)
 
+    def _joint_step(self, action: np.ndarray, fingers: np.ndarray) -> None:
+        self._kernel.joint_step(self._kept, self._fresh, action, fingers)
 
-class _Scaling:
-    """robosuite's `scale_action` of a controller, with what is constant in it computed once."""
-
-    def __init__(self, control: Any) -> None:
-        self._low, self._high = control.input_min, control.input_max
-        self._scale = abs(control.output_max - control.output_min) / abs(control.input_max - control.input_min)
-        self._out = (control.output_max + control.output_min) / 2.0
-        self._in = (control.input_max + control.input_min) / 2.0
-
-    def __call__(self, action: np.ndarray) -> np.ndarray:
-        """Returns the action in the controller's units."""
-        return (np.minimum(np.maximum(action, self._low), self._high) - self._in) * self._scale + self._out
+    def _finger_action(self, action: np.ndarray) -> np.ndarray:
+        """Returns the gripper's own part of an action as compiled code wants it."""
+        if self._closes or self._grip is None:
+            return action
+        return np.asarray(self._hand.format_action(action), np.float64)
 
 
 def make_stepper(world: RobosuiteWorld, substeps: int, path: str, start: np.ndarray) -> Stepper:
@@ -201,11 +210,10 @@ def make_stepper(world: RobosuiteWorld, substeps: int, path: str, start: np.ndar
 
 def _difference(world: RobosuiteWorld, compiled: Stepper, own: Stepper, start: np.ndarray) -> np.ndarray:
     """Returns how far apart the two are after two control steps, in each number of qpos and qvel."""
-    with install_listener("numba:compile", _CompileNotice()):
-        return np.abs(_tried(world, compiled, start) - _tried(world, own, start))
+    return np.abs(_tried(world, compiled, start) - _tried(world, own, start))
 
 
-class _CompileNotice(Listener):
+class CompileNotice(Listener):
     """Says once that compilation has begun: it takes half a minute, and later starts take the code from the disk."""
 
     def __init__(self) -> None:
