@@ -170,6 +170,7 @@ def bounded_absorbing_value(chi2_alpha: float, gamma: float) -> float:
     """Returns V of the state after success, r / (1 - gamma), for the reward of a place where only experts stay.
 
     Source: Al-Hafez et al. 2023 (LS-IQ), Sec. 3.3: the absorbing state repeats for ever, so its value is known and need
-    not be learned. We take half of the largest reward: the agent reaches that state too as it improves.
+    not be learned. It is the whole bound: with less, a policy that only stays where the demos were, at nearly the bound
+    a step, is worth more than one that finishes, and learns to linger before the end (LOG.md).
     """
-    return 0.5 * reward_bound(chi2_alpha) / (1.0 - gamma)
+    return reward_bound(chi2_alpha) / (1.0 - gamma)

@@ -140,7 +140,7 @@ class TrainConfig:
     state_only: Flag = False
     """iq: imitate what was seen, not what was done: the demos' actions are not looked at."""
     terminal: Literal["bound", "zero", "bootstrap"] = "bound"
-    """Value after the task's end: half of its bound, zero, or as if the episode went on."""
+    """Value after the task's end: its bound, zero, or as if the episode went on."""
     temperature: float | None = None
     """Entropy temperature. Default: 0.02, for discrete actions 0.1."""
     learn_temperature: Flag = False

@@ -86,8 +86,9 @@ def make_env(
         env = gym.make(env_id, max_episode_steps=max_episode_steps, disable_env_checker=True, **env_kwargs)
     except gym.error.UnregisteredEnv as error:
         raise LfdError(f"unknown environment '{env_id}'{_near(env_id)}") from error
-    except gym.error.DependencyNotInstalled as error:
-        raise LfdError(f"environment '{env_id}' needs a package that is not installed: {error}") from error
+    except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        missing = f"environment '{env_id}' needs a package that is not installed: {error}"
+        raise LfdError(missing if ours else f"{missing}; for Gymnasium's own: pip install 'robot-lfd[gym]'") from error
     except (ImportError, TypeError, gym.error.Error) as error:
         raise LfdError(f"environment '{env_id}' cannot be made: {error}") from error
     env = env if isinstance(env.unwrapped, ArmEnv) else adapt_foreign_env(env)

@@ -149,8 +149,8 @@ def test_state_only_rewards_do_not_look_at_the_demos_actions():
     assert q.grad is None and value.grad is not None
 
 
-def test_the_absorbing_value_is_its_reward_for_ever():
-    reward = 0.5 * reward_bound(0.5)
+def test_no_path_that_lingers_is_worth_more_than_the_end():
+    reward = reward_bound(0.5)
     assert bounded_absorbing_value(0.5, 0.9) == pytest.approx(sum(reward * 0.9**t for t in range(2000)))
 
 
