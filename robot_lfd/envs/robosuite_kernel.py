@@ -181,7 +181,7 @@ def _begin_substep(physics, separations, last):
     else:
         for i in range(_COLLISION):
             call(physics.calls[i], where)
-    separate(separations, physics.calls[-1], *where, physics.geom_xpos, physics.geom_xmat)
+    separate(separations, physics.calls[-1], *where, physics.geom_xpos, physics.geom_xmat, physics.qpos)
     if last:
         call(physics.calls[_STEP1], where)
         return

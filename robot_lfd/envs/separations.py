@@ -10,11 +10,12 @@ how long the proof holds. Pairs without a proof collide as ever. MuJoCo is told 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 
 from robot_lfd.envs.mujoco_calls import geom_distance
 
@@ -22,45 +23,71 @@ SLACK_M = 1e-4  # proofs hold with this to spare; MuJoCo's own search stops at 1
 _LONGEST_WAIT = 64  # substeps until a pair that touched is tried again
 _LOOK_M = 0.3
 _BITS = 31
+_SLIDES, _HINGES = mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE
 _CUBE = np.array([[x, y, z] for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)])
 _SIDES = 16  # a cylinder lies within a prism of so many sides
 
 
-class Separations(NamedTuple):
-    """G geoms that can collide, P pairs of them, V corners of their hulls.
+class Hulls(NamedTuple):
+    """Bodies within which G geoms lie: V corners, and what is within a radius around them.
 
     Attributes:
-        geom: (G,) its number in the model. moves: (G,). corners: (V, 3) in the geom's frame, first: (G + 1,) where a
-            geom's begin; radius: (G,) what is around them. reach: (G,) the farthest point from the geom's origin.
-        pos, mat, path: (G, 3), (G, 9), (G,) the last pose, and a bound of how far any of its points has come since.
-        a, b: (P,) the pair, as numbers among the G. plane: (P,) a is an infinite plane.
-        way: (P, 3) from a to b, normal to a plane between them, in a's frame.
-        until: (P,) while path[a] + path[b] is less, they are apart. wait, patience: (P,) substeps to the next try.
-        touching: (P,) has no proof, so MuJoCo looks at it.
-        contype, conaffinity: (ngeom,) MuJoCo's masks, in its own memory.
-        known: (1,) whether the masks are those of `touching`.
+        geom: (G,) its number in the model. corners: (3, V) in the geom's frame, first: (G + 1,) where a geom's begin.
+        radius: (G,).
     """
 
     geom: np.ndarray
-    moves: np.ndarray
     corners: np.ndarray
     first: np.ndarray
     radius: np.ndarray
+
+
+class Separations(NamedTuple):
+    """G geoms that can collide, and P pairs of them.
+
+    Attributes:
+        body: (G,) its body's number in the model. moves: (G,). reach: (G,) the farthest point from the geom's origin.
+        pos, mat, path: (G, 3), (G, 9), (G,) the last pose, and a bound of how far any of its points has come since.
+        joint, angle, turned: (J,) where in qpos, its last value, and how far it has come, either way.
+        a, b: (P,) the pair, as numbers among the G. plane: (P,) a is an infinite plane.
+        chain: (P + 1,) where the joints between the two begin in link, lever: (L,) which of the J, and how far from
+            its axis any point of the two may be. None for a pair whose common ancestor stands still.
+        way: (P, 3) from a to b, normal to a plane between them, in a's frame.
+        until: (P,) while path[a] + path[b] is less, they are apart; between: (P,) the same of lever * turned, summed.
+        wait, patience: (P,) substeps to the next try.
+        touching: (P,) has no proof, so MuJoCo looks at it.
+        contype, conaffinity: (ngeom,), body_contype, body_conaffinity: (nbody,) MuJoCo's masks, in its own memory.
+        known: (1,) whether the masks are those of `touching`.
+    """
+
+    hulls: Hulls
+    body: np.ndarray
+    moves: np.ndarray
     reach: np.ndarray
     pos: np.ndarray
     mat: np.ndarray
     path: np.ndarray
+    joint: np.ndarray
+    angle: np.ndarray
+    turned: np.ndarray
     a: np.ndarray
     b: np.ndarray
     plane: np.ndarray
+    chain: np.ndarray
+    link: np.ndarray
+    lever: np.ndarray
     way: np.ndarray
     until: np.ndarray
+    between: np.ndarray
     wait: np.ndarray
     patience: np.ndarray
     touching: np.ndarray
     contype: np.ndarray
     conaffinity: np.ndarray
+    body_contype: np.ndarray
+    body_conaffinity: np.ndarray
     usual: np.ndarray  # (2, ngeom): the masks as compiled
+    usual_body: np.ndarray  # (2, nbody)
     margin: np.ndarray  # (P,)
     known: np.ndarray
 
@@ -76,23 +103,33 @@ def separations_of(model: mujoco.MjModel) -> Separations:
     hidden = np.array([hulls[index[g]] is None or hulls[index[h]] is None for g, h in pairs], bool)
     corners = [np.zeros((1, 3)) if hull is None else hull[0] for hull in hulls]
     radius = np.array([0.0 if hull is None else hull[1] for hull in hulls])
+    reach = np.array([np.linalg.norm(c, axis=1).max() for c in corners]) + radius
+    chains = [_chain(model, (g, h), reach[[index[g], index[h]]]) for g, h in pairs]
+    joints = sorted({at for chain in chains for at, _ in chain})
     count, total = len(geoms), len(pairs)
     way = np.zeros((total, 3))
     way[:, 2] = 1.0
     return Separations(
-        geom=np.array(geoms, np.intp),
+        hulls=Hulls(
+            np.array(geoms, np.intp), np.ascontiguousarray(np.concatenate([*corners, np.zeros((0, 3))]).T, np.float64),
+            np.cumsum([0, *map(len, corners)]).astype(np.intp), radius,
+        ),
+        body=np.array(model.geom_bodyid[geoms], np.intp),
         moves=np.array([model.body_weldid[model.geom_bodyid[g]] != 0 for g in geoms], bool),
-        corners=np.concatenate([*corners, np.zeros((0, 3))]).astype(np.float64),
-        first=np.cumsum([0, *map(len, corners)]).astype(np.intp),
-        radius=radius,
-        reach=np.array([np.linalg.norm(c, axis=1).max() for c in corners]) + radius,
+        reach=reach,
         pos=np.zeros((count, 3)), mat=np.zeros((count, 9)), path=np.zeros(count),
+        joint=np.array(joints, np.intp), angle=np.zeros(len(joints)), turned=np.zeros(len(joints)),
         a=np.array([index[g] for g, _ in pairs], np.intp), b=np.array([index[h] for _, h in pairs], np.intp),
         plane=np.array([is_plane[g] for g, _ in pairs], bool),
-        way=way, until=np.full(total, -np.inf), wait=np.where(hidden, -1, 0),
+        chain=np.cumsum([0, *map(len, chains)]).astype(np.intp),
+        link=np.array([joints.index(at) for chain in chains for at, _ in chain], np.intp),
+        lever=np.array([lever for chain in chains for _, lever in chain], np.float64),
+        way=way, until=np.full(total, -np.inf), between=np.full(total, -np.inf), wait=np.where(hidden, -1, 0),
         patience=np.ones(total, np.intp), touching=np.ones(total, bool),
         contype=model.geom_contype, conaffinity=model.geom_conaffinity,
+        body_contype=model.body_contype, body_conaffinity=model.body_conaffinity,
         usual=np.array([model.geom_contype, model.geom_conaffinity]),
+        usual_body=np.array([model.body_contype, model.body_conaffinity]),
         margin=np.array([model.geom_margin[[g, h]].sum() + model.geom_gap[[g, h]].sum() for g, h in pairs]),
         known=np.zeros(1, bool),
     )  # fmt: skip
@@ -100,11 +137,12 @@ def separations_of(model: mujoco.MjModel) -> Separations:
 
 def begin(s: Separations, model: mujoco.MjModel) -> None:
     """Forgets every proof: an episode begins, with other poses and perhaps other sizes of its boxes."""
-    for k, g in enumerate(s.geom):
+    first = s.hulls.first
+    for k, g in enumerate(s.hulls.geom):
         if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_BOX:
-            s.corners[s.first[k] : s.first[k + 1]] = model.geom_size[g] * _CUBE
+            s.hulls.corners[:, first[k] : first[k + 1]] = (model.geom_size[g] * _CUBE).T
             s.reach[k] = np.linalg.norm(model.geom_size[g])
-    s.path[:], s.until[:], s.known[:] = 0.0, -np.inf, False
+    s.path[:], s.turned[:], s.until[:], s.between[:], s.known[:] = 0.0, 0.0, -np.inf, -np.inf, False
     s.wait[:] = np.minimum(s.wait, 0)
     s.patience[:] = 1
 
@@ -116,6 +154,44 @@ def _may_collide(model: mujoco.MjModel, g: int, h: int) -> bool:
     one, other = (int(model.body_weldid[model.geom_bodyid[i]]) for i in (g, h))
     above = [int(model.body_weldid[model.body_parentid[i]]) for i in (one, other)]
     return one != other and not (one and other and (above[0] == other or above[1] == one))
+
+
+def _chain(model: mujoco.MjModel, pair: tuple[int, int], reach: np.ndarray) -> list[tuple[int, float]]:
+    """Returns the joints by which two geoms move against each other: where in qpos, and the longest lever, metres.
+
+    None where their common ancestor stands still, as then how far each has come says as much. What lies below a moving
+    body is never placed anew, so the levers hold for every episode.
+    """
+    bodies = [int(model.geom_bodyid[g]) for g in pair]
+    common = max(set(_ancestors(model, bodies[0])) & set(_ancestors(model, bodies[1])))
+    if model.body_weldid[common] == 0:
+        return []
+    found: list[tuple[int, float]] = []
+    for g, body, far in zip(pair, bodies, reach, strict=True):
+        far = far + np.linalg.norm(model.geom_pos[g])
+        for each in _ancestors(model, body):
+            if each == common:
+                break
+            joints = range(model.body_jntadr[each], model.body_jntadr[each] + model.body_jntnum[each])
+            if any(model.jnt_type[j] not in (_SLIDES, _HINGES) for j in joints):
+                return []
+            slides = [j for j in joints if model.jnt_type[j] == _SLIDES]
+            if any(not model.jnt_limited[j] for j in slides):
+                return []
+            far += 2 * sum(np.linalg.norm(model.jnt_pos[j]) for j in joints if j not in slides)
+            far += 2 * sum(np.abs(model.jnt_range[j]).max() for j in slides)  # twice: limits are soft
+            found += [(int(model.jnt_qposadr[j]), 1.0 if j in slides else float(far)) for j in joints]
+            far += np.linalg.norm(model.body_pos[each])
+    return found
+
+
+def _ancestors(model: mujoco.MjModel, body: int) -> list[int]:
+    """Returns the body and all above it; a parent's number is less than its child's."""
+    found = [body]
+    while body:
+        body = int(model.body_parentid[body])
+        found.append(body)
+    return found
 
 
 def _hull(model: mujoco.MjModel, g: int) -> tuple[np.ndarray, float] | None:
@@ -145,44 +221,63 @@ def _mesh_hull(model: mujoco.MjModel, mesh: int) -> np.ndarray:
     return corners[model.mesh_graph[graph + 2 + count : graph + 2 + 2 * count]]
 
 
-@njit(cache=True, nogil=True)
-def _gap(s, p, xpos, xmat, x, y, z):
-    """Returns how far pair p lies apart along the unit vector (x, y, z) of the world; negative where it does not."""
-    ends = np.zeros(2)
-    for side in range(2):
-        k, sign = (s.a[p], 1.0) if side == 0 else (s.b[p], -1.0)
-        g = s.geom[k]
-        r = xmat[g]
-        u = sign * (r[0] * x + r[3] * y + r[6] * z)
-        v = sign * (r[1] * x + r[4] * y + r[7] * z)
-        w = sign * (r[2] * x + r[5] * y + r[8] * z)
-        far = -1e300
-        for i in range(s.first[k], s.first[k + 1]):
-            reached = u * s.corners[i, 0] + v * s.corners[i, 1] + w * s.corners[i, 2]
-            far = max(far, reached)
-        ends[side] = far + s.radius[k] + sign * (xpos[g, 0] * x + xpos[g, 1] * y + xpos[g, 2] * z)
-    return -ends[1] - ends[0]
+def _larger(typingctx, a, b):
+    """Returns the larger of two numbers that are none of them NaN, so that a loop of it runs over several at once."""
+
+    def codegen(context, builder, signature, args):
+        flags = ("fast",)
+        return builder.select(builder.fcmp_ordered(">", *args, flags=flags), *args, flags=flags)
+
+    return types.float64(types.float64, types.float64), codegen
+
+
+_larger_of: Any = intrinsic(_larger)  # numba hands it the first argument
+
+
+@njit(cache=True, nogil=True, fastmath=True)  # the slack is far above what another order of adding changes
+def _farthest(corners, first, last, u, v, w):
+    """Returns how far some corners reach along (u, v, w); numba's own max takes them one by one, six times as long."""
+    far = -1e300
+    for i in range(np.uint64(first), np.uint64(last)):  # unsigned: no check for an index from the end
+        far = _larger_of(far, u * corners[0, i] + v * corners[1, i] + w * corners[2, i])
+    return far
 
 
 @njit(cache=True, nogil=True)
-def _tried(s, p, xpos, xmat, x, y, z):
-    """Returns the gap along a direction of any length, and keeps that direction."""
+def _reach(hulls, k, sign, xpos, xmat, x, y, z):
+    """Returns how far geom k reaches along sign * (x, y, z), a unit vector of the world."""
+    g = hulls.geom[k]
+    r = xmat[g]
+    u = sign * (r[0] * x + r[3] * y + r[6] * z)
+    v = sign * (r[1] * x + r[4] * y + r[7] * z)
+    w = sign * (r[2] * x + r[5] * y + r[8] * z)
+    far = _farthest(hulls.corners, hulls.first[k], hulls.first[k + 1], u, v, w)
+    return far + hulls.radius[k] + sign * (xpos[g, 0] * x + xpos[g, 1] * y + xpos[g, 2] * z)
+
+
+@njit(cache=True, nogil=True)
+def _tried(hulls, a, b, way, xpos, xmat, x, y, z):
+    """Returns how far a and b lie apart along a direction of any length, and keeps that direction in `way`.
+
+    Negative where they do not.
+    """
     length = np.sqrt(x * x + y * y + z * z)
     if length < 1e-12:
         return -1.0
     x, y, z = x / length, y / length, z / length
-    r = xmat[s.geom[s.a[p]]]
-    s.way[p, 0] = r[0] * x + r[3] * y + r[6] * z
-    s.way[p, 1] = r[1] * x + r[4] * y + r[7] * z
-    s.way[p, 2] = r[2] * x + r[5] * y + r[8] * z
-    return _gap(s, p, xpos, xmat, x, y, z)
+    r = xmat[hulls.geom[a]]
+    way[0] = r[0] * x + r[3] * y + r[6] * z
+    way[1] = r[1] * x + r[4] * y + r[7] * z
+    way[2] = r[2] * x + r[5] * y + r[8] * z
+    return -_reach(hulls, a, 1.0, xpos, xmat, x, y, z) - _reach(hulls, b, -1.0, xpos, xmat, x, y, z)
 
 
 @njit(cache=True, nogil=True)
-def _searched(s, p, distance, model, data, xpos, xmat, enough):
+def _searched(hulls, a, b, way, distance, model, data, xpos, xmat, enough):
     """Returns the gap along the direction between the nearest points, or between the centres where that does."""
-    g, h = s.geom[s.a[p]], s.geom[s.b[p]]
-    gap = _tried(s, p, xpos, xmat, xpos[h, 0] - xpos[g, 0], xpos[h, 1] - xpos[g, 1], xpos[h, 2] - xpos[g, 2])
+    g, h = hulls.geom[a], hulls.geom[b]
+    between = xpos[h, 0] - xpos[g, 0], xpos[h, 1] - xpos[g, 1], xpos[h, 2] - xpos[g, 2]
+    gap = _tried(hulls, a, b, way, xpos, xmat, between[0], between[1], between[2])
     if gap > enough:
         return gap
     line = np.zeros(6)
@@ -190,16 +285,33 @@ def _searched(s, p, distance, model, data, xpos, xmat, enough):
     if geom_distance(distance, model, data, low, high, _LOOK_M, line.ctypes.data) <= 0.0:
         return gap
     sign = 1.0 if g == low else -1.0
-    return _tried(s, p, xpos, xmat, sign * (line[3] - line[0]), sign * (line[4] - line[1]), sign * (line[5] - line[2]))
+    x, y, z = sign * (line[3] - line[0]), sign * (line[4] - line[1]), sign * (line[5] - line[2])
+    return _tried(hulls, a, b, way, xpos, xmat, x, y, z)
 
 
 @njit(cache=True, nogil=True)
-def _move(s, xpos, xmat):
-    """Adds to each geom's path what it has come since the last call."""
-    for k in range(len(s.geom)):
+def _proven(hulls, a, b, way, plane, enough, distance, model, data, xpos, xmat):
+    """Returns how far a and b may move before they might touch; not above 0 where that is not known."""
+    r = xmat[hulls.geom[a]]
+    x = r[0] * way[0] + r[1] * way[1] + r[2] * way[2]
+    y = r[3] * way[0] + r[4] * way[1] + r[5] * way[2]
+    z = r[6] * way[0] + r[7] * way[1] + r[8] * way[2]
+    gap = -_reach(hulls, a, 1.0, xpos, xmat, x, y, z) - _reach(hulls, b, -1.0, xpos, xmat, x, y, z)
+    if not gap > enough and not plane:
+        gap = _searched(hulls, a, b, way, distance, model, data, xpos, xmat, enough)
+    return gap - enough
+
+
+@njit(cache=True, nogil=True)
+def _move(s, xpos, xmat, qpos):
+    """Adds what each geom and each joint has come since the last call."""
+    for j in range(len(s.joint)):
+        s.turned[j] += abs(qpos[s.joint[j]] - s.angle[j])
+        s.angle[j] = qpos[s.joint[j]]
+    for k in range(len(s.moves)):
         if not s.moves[k] and s.known[0]:
             continue
-        g = s.geom[k]
+        g = s.hulls.geom[k]
         along, about = 0.0, 0.0
         for i in range(3):
             along += (xpos[g, i] - s.pos[k, i]) ** 2
@@ -211,35 +323,36 @@ def _move(s, xpos, xmat):
 
 
 @njit(cache=True, nogil=True)
-def separate(s, distance, model, data, xpos, xmat):
+def separate(s, distance, model, data, xpos, xmat, qpos):
     """Lets MuJoCo look only at the pairs that may touch where the geoms stand now.
 
     Args:
-        distance: the address of mj_geomDistance. model, data: addresses of the structs. xpos, xmat: MuJoCo's own.
+        distance: the address of mj_geomDistance. model, data: addresses of the structs. xpos, xmat, qpos: MuJoCo's own.
     """
-    _move(s, xpos, xmat)
+    _move(s, xpos, xmat, qpos)
     changed = not s.known[0]
     for p in range(len(s.a)):
-        come = s.path[s.a[p]] + s.path[s.b[p]]
+        a, b = s.a[p], s.b[p]
+        come, bent = s.path[a] + s.path[b], 0.0
         if come < s.until[p] or s.wait[p] < 0:
             continue
-        touches = True
         if s.wait[p] > 0:
             s.wait[p] -= 1
+            continue
+        for i in range(s.chain[p], s.chain[p + 1]):
+            bent += s.lever[i] * s.turned[s.link[i]]
+        if bent < s.between[p]:
+            continue
+        enough = SLACK_M + s.margin[p]
+        room = _proven(s.hulls, a, b, s.way[p], s.plane[p], enough, distance, model, data, xpos, xmat)
+        touches = not room > 0.0
+        if touches:
+            s.wait[p] = s.patience[p]
+            s.patience[p] = min(2 * s.patience[p], _LONGEST_WAIT)
         else:
-            r, enough = xmat[s.geom[s.a[p]]], SLACK_M + s.margin[p]
-            x = r[0] * s.way[p, 0] + r[1] * s.way[p, 1] + r[2] * s.way[p, 2]
-            y = r[3] * s.way[p, 0] + r[4] * s.way[p, 1] + r[5] * s.way[p, 2]
-            z = r[6] * s.way[p, 0] + r[7] * s.way[p, 1] + r[8] * s.way[p, 2]
-            gap = _gap(s, p, xpos, xmat, x, y, z)
-            if not gap > enough and not s.plane[p]:
-                gap = _searched(s, p, distance, model, data, xpos, xmat, enough)
-            touches = not gap > enough
-            if touches:
-                s.wait[p] = s.patience[p]
-                s.patience[p] = min(2 * s.patience[p], _LONGEST_WAIT)
-            else:
-                s.until[p], s.patience[p] = come + gap - enough, 1
+            s.until[p], s.patience[p] = come + room, 1
+            if s.chain[p] < s.chain[p + 1]:
+                s.between[p] = bent + room
         if touches != s.touching[p]:
             s.touching[p] = touches
             changed = True
@@ -251,27 +364,38 @@ def separate(s, distance, model, data, xpos, xmat):
 @njit(cache=True, nogil=True)
 def _tell(s):
     """Sets the masks: a bit for every geom that is first in a touching pair, and for whom it touches."""
-    for k in range(len(s.geom)):
-        s.contype[s.geom[k]] = 0
-        s.conaffinity[s.geom[k]] = 0
+    geom = s.hulls.geom
+    for k in range(len(geom)):
+        s.contype[geom[k]] = s.conaffinity[geom[k]] = 0
+        s.body_contype[s.body[k]] = s.body_conaffinity[s.body[k]] = 0
     bit = 0
     for p in range(len(s.a)):
         if not s.touching[p]:
             continue
-        g, h = s.geom[s.a[p]], s.geom[s.b[p]]
+        g, h = geom[s.a[p]], geom[s.b[p]]
         if s.contype[g] == 0 and s.contype[h] != 0:
             g, h = h, g
         if s.contype[g] == 0:
             if bit == _BITS:  # more geoms touch than there are bits: all pairs then, as compiled
-                s.contype[:], s.conaffinity[:] = s.usual[0], s.usual[1]
+                _restore(s)
                 return
             s.contype[g] = 1 << bit
             bit += 1
         s.conaffinity[h] |= s.contype[g]
+    for k in range(len(geom)):
+        s.body_contype[s.body[k]] |= s.contype[geom[k]]
+        s.body_conaffinity[s.body[k]] |= s.conaffinity[geom[k]]
+
+
+@njit(cache=True, nogil=True)
+def _restore(s):
+    """Sets the masks as compiled."""
+    s.contype[:], s.conaffinity[:] = s.usual[0], s.usual[1]
+    s.body_contype[:], s.body_conaffinity[:] = s.usual_body[0], s.usual_body[1]
 
 
 @njit(cache=True, nogil=True)
 def forget(s):
     """Sets the masks as compiled; what was proven stays proven."""
-    s.contype[:], s.conaffinity[:] = s.usual[0], s.usual[1]
+    _restore(s)
     s.known[0] = False

@@ -41,7 +41,7 @@ def test_over_random_poses_the_contacts_are_mujocos_and_most_pairs_are_left_out(
         mujoco.mj_comPos(model, data)
         mujoco.mj_collision(model, data)
         wanted = contacts(data)
-        separate(pairs, distance, model._address, data._address, data.geom_xpos, data.geom_xmat)
+        separate(pairs, distance, model._address, data._address, data.geom_xpos, data.geom_xmat, data.qpos)
         left_out += int((~pairs.touching).sum())
         mujoco.mj_collision(model, data)
         assert contacts(data) == wanted
@@ -60,7 +60,7 @@ def test_a_gap_below_the_slack_is_no_proof():
         data.qpos.reshape(-1, 7)[3, 2] = height
         pairs.wait[:] = 0
         mujoco.mj_kinematics(model, data)
-        separate(pairs, distance, model._address, data._address, data.geom_xpos, data.geom_xmat)
+        separate(pairs, distance, model._address, data._address, data.geom_xpos, data.geom_xmat, data.qpos)
         assert pairs.touching[(pairs.a == 0) & (pairs.b == 4)].tolist() == [touches]
 
 
