@@ -54,7 +54,7 @@ class Arm(NamedTuple):
         site: the end effector's. qpos, dofs, ctrl: (J,) indices; number: (nv,) a degree of freedom's place in the
             arm, or -1. low, high: (J,) what the actuators take. grip: (G,) the gripper's actuators.
         pos (3,) rot (3, 3) vel (6,) joint_pos (J,) joint_vel (J,) jacobian (6, J) mass (J, J): the controller's view.
-        delta: (D,) this control step's command, in the controller's units.
+        delta: (D,) this control step's command, in the controller's units. began: (6,) `vel` at its first substep.
     """
 
     site: int
@@ -73,6 +73,7 @@ class Arm(NamedTuple):
     jacobian: np.ndarray
     mass: np.ndarray
     delta: np.ndarray
+    began: np.ndarray
 
 
 class Scaling(NamedTuple):
@@ -270,6 +271,7 @@ def osc_step(kept, fresh, cos, sin, finger_action):
             _look_at_joints(physics, arm)
         fresh = True
         if substep == 0:
+            arm.began[:] = arm.vel
             goal_pos = (arm.pos - origin) + arm.delta[:3]
             goal_rot = np.dot(delta_rot, arm.rot)
         force = ((origin + goal_pos) - arm.pos) * kp[:3] + -arm.vel[:3] * kd[:3]

@@ -15,6 +15,10 @@ from robosuite.models.grippers.gripper_model import GripperModel
 
 from robot_lfd.envs.robosuite_stages import judge_of
 
+_REPLACED = (
+    "_check_success", "staged_rewards", "check_contact", "_check_grasp", "_gripper_to_target", "_get_wipe_information"
+)  # fmt: skip
+
 
 class Reward:
     """Computes reward and success of one robosuite environment after a control step: the same numbers, sooner.
@@ -33,7 +37,8 @@ class Reward:
         self._groups: dict[Any, frozenset[int]] = {}
         self._hands: dict[int, tuple[GripperModel, str, Any, Any]] = {}
         self._places: dict[tuple[str, str], np.ndarray] = {}
-        for name in ("_check_success", "staged_rewards", "check_contact", "_check_grasp", "_gripper_to_target"):
+        self._spots: dict[int, np.ndarray] = {}  # of Wipe's markers, which live as long as the world
+        for name in _REPLACED:
             env.__dict__.pop(name, None)  # what another world left
         env._check_success = self._once("success", env._check_success)
         if hasattr(env, "staged_rewards"):
@@ -41,6 +46,8 @@ class Reward:
         env.check_contact = self._touch
         self._slow_grasp, env._check_grasp = env._check_grasp, self._grasp
         self._slow_distance, env._gripper_to_target = env._gripper_to_target, self._distance
+        if hasattr(env, "_get_wipe_information"):
+            env._get_wipe_information = self._dirt_left
         self._judge = judge_of(env, self._group, env.robots[0].gripper[env.robots[0].arms[0]])
 
     def prepare(self) -> None:
@@ -113,6 +120,23 @@ class Reward:
             target, target_type = target.root_body, "body"
         away = self._place(target_type, target) - self._place("site", self._hand(gripper)[1])
         return np.linalg.norm(away) if return_distance else away
+
+    def _dirt_left(self) -> tuple[float, np.ndarray, np.ndarray]:
+        """Returns what Wipe's _get_wipe_information returns: radius and middle of the dirt, and where from the hand."""
+        env, robot = self._env, self._env.robots[0]
+        wiped = {id(marker) for marker in env.wiped_markers}
+        left = [m for m in env.model.mujoco_arena.markers if id(m) not in wiped]
+        if not left:
+            return 0, np.zeros(3), np.zeros(3)
+        spots = np.array([self._spot(m) for m in left])
+        middle = spots.sum(0) / len(left)
+        away = middle - self._data.site_xpos[robot.eef_site_id[robot.arms[0]]]
+        return np.max(np.linalg.norm(spots - middle, axis=1)), middle, away
+
+    def _spot(self, marker: Any) -> np.ndarray:
+        if id(marker) not in self._spots:
+            self._spots[id(marker)] = self._place("body", marker.root_body)
+        return self._spots[id(marker)]
 
     def _hand(self, gripper: GripperModel) -> tuple[GripperModel, str, Any, Any]:
         """Returns the gripper (kept, so that its id stays its own), its grip site and its two finger pads."""

@@ -75,7 +75,7 @@ class CompiledStepper:
         self._env, self._substeps = env, substeps
         self._calls, self._lapack = mujoco_calls.addresses(), mujoco_calls.lapack_addresses()
         self._model: Any = None
-        self._closes = False
+        self._closes, self._remembers = False, _asks_history(env)
 
     def begin(self) -> None:
         """Takes the controller's view of the arm from its construction, as robosuite's first step uses it."""
@@ -101,7 +101,7 @@ class CompiledStepper:
             np.concatenate([control.ref_pos_vel, control.ref_ori_vel]) if hand else np.zeros(6),
             control.joint_pos.copy(), control.joint_vel.copy(),
             control.J_full.copy() if hand else np.zeros((6, len(dofs))), np.ascontiguousarray(control.mass_matrix),
-            np.zeros(control.control_dim),
+            np.zeros(control.control_dim), np.zeros(6),
         )  # fmt: skip
         self._fresh = bool(control.new_update)
         before = (self._physics, self._separations, self._arm, self._fingers(*model.actuator_ctrlrange[fingers].T))
@@ -160,6 +160,7 @@ class CompiledStepper:
     def play(self, action: np.ndarray) -> None:
         """Plays the control step in one call, without holding Python's lock."""
         count = self._control.control_dim
+        felt = self._felt() if self._remembers else None
         try:
             self._step(action[:count], self._finger_action(action[count:]))
         finally:
@@ -167,6 +168,22 @@ class CompiledStepper:
             if self._separations.known[0]:  # it was interrupted
                 self._separations_of.forget(self._separations)
                 self._physics.volumes[0] = self._physics.volume_count
+        if felt is not None:
+            self._remember(felt)
+
+    def _felt(self) -> np.ndarray:
+        """Returns force and torque at the hand as the last physics step left them, (6,)."""
+        robot = self._env.robots[0]
+        return np.concatenate((robot.ee_force[robot.arms[0]], robot.ee_torque[robot.arms[0]]))
+
+    def _remember(self, felt: np.ndarray) -> None:
+        """Notes what robosuite's robot notes once a control step, of that what a reward asks for."""
+        robot, name = self._env.robots[0], self._env.robots[0].arms[0]
+        robot.recent_ee_forcetorques[name].push(felt)
+        speeds, turns = robot.recent_ee_vel_buffer[name], robot.recent_ee_acc[name]
+        speeds.push(self._arm.began.copy())
+        rates = np.vstack([turns.current, robot.control_freq * np.diff(speeds.buf, axis=0)])
+        turns.push(np.array([np.convolve(column, np.ones(10) / 10.0, mode="valid")[0] for column in rates.T]))
 
     def _osc_step(self, action: np.ndarray, fingers: np.ndarray) -> None:
         half = self._kernel.osc_aim(self._kept, action) / 2.0
@@ -248,8 +265,8 @@ def _obstacle(env: Any) -> str:
     robot = env.robots[0]
     arm = robot.part_controllers[robot.arms[0]]
     grip = robot.part_controllers.get(robot.get_gripper_name(robot.arms[0]))
-    if type(env).__name__ == "Wipe":
-        return "Wipe's reward needs robosuite's force history"
+    if _asks_history(env) and not arm.name.startswith("OSC"):
+        return f"{arm.name} is not compiled for Wipe, whose reward asks how the hand moved"
     if grip is not None and (type(grip).__name__ != "SimpleGripController" or not grip.use_action_scaling):
         return f"the gripper's {type(grip).__name__} is not compiled yet"
     if not env.lite_physics:
@@ -263,6 +280,11 @@ def _obstacle(env: Any) -> str:
     if getattr(arm, "impedance_mode", "fixed") != "fixed" or getattr(arm, "position_limits", None) is not None:
         return "the controller's settings are not the usual ones"
     return _machine_obstacle(env.sim.model._model)
+
+
+def _asks_history(env: Any) -> bool:
+    """Returns whether the reward asks what the hand felt and how it moved in the last control steps."""
+    return type(env).__name__ == "Wipe"
 
 
 def _osc_obstacle(arm: Any) -> str:

@@ -11,16 +11,15 @@ import pytest
 
 from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.robosuite_env import RobosuiteEnv
+from robot_lfd.envs.robosuite_reward import _REPLACED
 from teleop.human import HumanPolicy
 from teleop.scripted import make_scripted_operator
-
-REPLACED = ("_check_success", "staged_rewards", "check_contact", "_check_grasp", "_gripper_to_target")
 
 
 def by_robosuite(arm: RobosuiteEnv, action: np.ndarray) -> tuple[float, bool]:
     """Returns reward and success by robosuite's code alone."""
     own = arm._env.__dict__
-    away = {name: own.pop(name) for name in REPLACED if name in own}
+    away = {name: own.pop(name) for name in _REPLACED if name in own}
     reward = arm._env._post_action(action)[0]
     success = bool(arm._env._check_success())
     own.update(away)
