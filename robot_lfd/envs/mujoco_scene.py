@@ -144,6 +144,7 @@ class Scene:
 
 
 _SHARED: weakref.WeakValueDictionary[tuple, Shapes] = weakref.WeakValueDictionary()
+_LAST: list[Shapes] = []  # the last one: Wipe compiles its world at each reset, with the same meshes
 
 
 def _levels_of(model, kinds: np.ndarray, meshes: np.ndarray, textured: set[int]) -> Shapes:
@@ -159,7 +160,8 @@ def _levels_of(model, kinds: np.ndarray, meshes: np.ndarray, textured: set[int])
                 levels[kind, number] = primitive(kind, *quality)
             else:
                 levels[kind, number] = [fine[number], *(() if number in textured else coarser(fine[number]))]
-        _SHARED[content] = known = Shapes(levels)
+        _SHARED[content] = known = Shapes(levels, {key for key in order if key[1] in textured})
+    _LAST[:] = [known]
     return known
 
 

@@ -53,7 +53,7 @@ class Scene:
         keys, levels = _levels_of(shapes_now)
         count = len(keys)
         self.kinds = np.array([kind for kind, _ in keys], np.int64)
-        self.shapes = Shapes(levels)
+        self.shapes = Shapes(levels, levels)  # paint and places on textures go by the number of a triangle
         self.level_from = np.array([self.shapes.levels[k][0] for k in keys], np.int64)
         self.level_count = np.array([self.shapes.levels[k][1] for k in keys], np.int64)
         self.radii = np.array([self.shapes.radii.get(k, -1.0) for k in keys], np.float32)

@@ -144,7 +144,7 @@ class Raster:
         self._used, self._veils = np.zeros(count, np.bool_), np.zeros(count, np.int64)
         self._covering = (
             scene.kinds, scene.radii, scene.boxes, scene.level_from, scene.level_count, shapes.level_errors,
-            shapes.level_faces, shapes.level_vertices, shapes.vertices, shapes.triangles, *self._seen[:3],
+            shapes.level_pieces, shapes.pieces, shapes.piece_boxes, shapes.vertices, shapes.triangles, *self._seen[:3],
         )  # fmt: skip
         self._scratch = (np.zeros((shapes.most_vertices, 4), np.float32), np.zeros((4, 3), np.float32))
         self._veiling = (scene.kinds, scene.radii, scene.boxes, *self._seen[:3])

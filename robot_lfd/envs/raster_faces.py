@@ -18,6 +18,7 @@ PLAIN, UV, FLAT, CUBE = 0, 1, 2, 3  # where the places on a texture come from: n
 LIGHT_COLUMNS = 21
 SMALL_PX = 0.2  # a shape of a smaller radius, in samples, is not drawn
 OPAQUE = 0.995  # MuJoCo's own bound
+_HIDDEN = np.float32(1.0001)  # by so much nearer must be what hides: 1 / depth between corners is rounded
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _compiled = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 # what is called for every face and every pixel: handing 20 arrays over by the stack costs a tenth of a picture
@@ -208,16 +209,46 @@ def _radius(s, radii, scales):
 
 
 @_compiled
+def _hidden(pose, box, focal, near, middle_x, middle_y, nearest):
+    """Returns whether all that a mesh's box could cover is covered already by what is nearer."""
+    rows, columns = nearest.shape
+    low_x, high_x, low_y, high_y, closest = np.float32(columns), _ZERO, np.float32(rows), _ZERO, np.float32(1e30)
+    for corner in range(8):
+        p = box[0] + (box[3] if corner & 1 else -box[3])
+        q = box[1] + (box[4] if corner & 2 else -box[4])
+        r = box[2] + (box[5] if corner & 4 else -box[5])
+        depth = -(pose[6] * p + pose[7] * q + pose[8] * r + pose[11])
+        if depth < near:
+            return False
+        x = middle_x + focal * (pose[0] * p + pose[1] * q + pose[2] * r + pose[9]) / depth
+        y = middle_y - focal * (pose[3] * p + pose[4] * q + pose[5] * r + pose[10]) / depth
+        low_x, high_x, low_y, high_y = min(low_x, x), max(high_x, x), min(low_y, y), max(high_y, y)
+        closest = min(closest, depth)
+    most = _HIDDEN / closest
+    for row in range(max(np.int64(low_y), 0), min(np.int64(high_y) + 1, rows)):
+        for column in range(max(np.int64(low_x), 0), min(np.int64(high_x) + 1, columns)):
+            if nearest[row, column] < most:
+                return False
+    return True
+
+
+@_compiled
 def _draw(
-    s, kind, radius, level, level_faces, level_vertices, vertices, triangles, scales, poses,
-    focal, near, middle_x, middle_y, points, corners, nearest, owner, bounds,
+    s, kind, radius, piece, box, several, vertices, triangles, scales, poses,
+    focal, near, half_w, half_h, middle_x, middle_y, points, corners, nearest, owner, bounds,
 ):  # fmt: skip
-    """Draws one level of one shape."""
-    first = level_vertices[level, 0]
-    _project(poses[s], scales[s], vertices, first, level_vertices[level, 1], focal, middle_x, middle_y, points)
-    whole = -poses[s, 11] - radius > near and kind != PLANE
-    turned = kind == PLANE and _behind(poses[s])
-    for f in range(level_faces[level, 0], level_faces[level, 0] + level_faces[level, 1]):
+    """Draws a piece of a shape; returns how many triangles were looked at."""
+    pose = poses[s]
+    if several and (
+        _outside(pose, scales[s], box, kind, focal, near, half_w, half_h)
+        or _hidden(pose, box, focal, near, middle_x, middle_y, nearest)
+    ):
+        return 0
+    first = piece[0]
+    _project(pose, scales[s], vertices, first, piece[1], focal, middle_x, middle_y, points)
+    whole = -pose[11] - radius > near and kind != PLANE
+    turned = kind == PLANE and _behind(pose)
+    for f in range(piece[2], piece[2] + piece[3]):
         a, b, c = triangles[f, 0] - first, triangles[f, 1] - first, triangles[f, 2] - first
         if turned:
             a, b = b, a
@@ -237,11 +268,12 @@ def _draw(
                 x1, y1, z1 = corners[k, 0], corners[k, 1], corners[k, 2]
                 x2, y2, z2 = corners[k + 1, 0], corners[k + 1, 1], corners[k + 1, 2]
             _fill(x0, y0, z0, x1, y1, z1, x2, y2, z2, np.int32((s << FACE_BITS) | f), nearest, owner, bounds)
+    return piece[3]
 
 
 @_compiled
 def cover(
-    drawn, veils, finest, kinds, radii, boxes, level_from, level_count, level_edges, level_faces, level_vertices,
+    drawn, veils, finest, kinds, radii, boxes, level_from, level_count, level_edges, level_pieces, pieces, piece_boxes,
     vertices, triangles, scales, colours, poses, focal, near, far, aside, wanted_px, points, corners,
     start, started, nearest, owner, bounds, used,
 ):  # fmt: skip
@@ -278,12 +310,12 @@ def cover(
         )
         if level < 0:
             continue
-        _draw(
-            s, kinds[s], radius, level, level_faces, level_vertices, vertices, triangles, scales, poses,
-            focal, near, middle_x, middle_y, points, corners, nearest, owner, bounds,
-        )  # fmt: skip
+        for n in range(level_pieces[level, 0], level_pieces[level, 0] + level_pieces[level, 1]):
+            total += _draw(
+                s, kinds[s], radius, pieces[n], piece_boxes[n], level_pieces[level, 1] > 1, vertices, triangles, scales,
+                poses, focal, near, half_w, half_h, middle_x, middle_y, points, corners, nearest, owner, bounds,
+            )  # fmt: skip
         used[s] = True
-        total += level_faces[level, 1]
     return total
 
 

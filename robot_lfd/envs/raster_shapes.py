@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import fast_simplification
@@ -21,6 +21,7 @@ VERSION = 3
 FEWEST = 16  # triangles of the coarsest level of a mesh
 HALVES = 9  # at most so many levels
 _NORMAL_NEIGHBOURS = 6
+PIECE = 256  # triangles of a piece of a large mesh at most: pieces that are not seen are not drawn
 _SAME_PAINT = 0.25  # colours differ by less
 _KNOWN: dict[str, list[Level]] = {}  # by the content of the mesh: environments of one process share them
 
@@ -51,12 +52,17 @@ class Shapes:
     Attributes:
         levels: by key, the first level's number and how many there are, the finest first.
         radii, boxes: by key of a mesh, from its origin, metres; middle and half sizes of the box around it.
-        vertices, triangles, normals: of all levels. level_errors, level_vertices, level_faces: by level, its error;
-            its first vertex and face, and how many.
+        vertices, triangles, normals: of all levels. level_errors, level_faces: by level, its error; its first face and
+            how many. level_pieces: by level, its first piece and how many.
+        pieces: (P, 4) first vertex and face of each, and how many. piece_boxes: (P, 6) middle and half sizes.
+
+    Args:
+        in_order: keys whose triangles stay in their order, in one piece.
     """
 
-    def __init__(self, levels_of: dict[Key, list[Level]]) -> None:
-        flat = [level for levels in levels_of.values() for level in levels]
+    def __init__(self, levels_of: dict[Key, list[Level]], in_order: Collection[Key] = ()) -> None:
+        cut = [_whole(v) if key in in_order else _in_pieces(v) for key, levels in levels_of.items() for v in levels]
+        flat = [level for level, _ in cut]
         self.levels: dict[Key, tuple[int, int]] = {}
         self.radii: dict[Key, float] = {}
         self.boxes: dict[Key, tuple[float, ...]] = {}
@@ -76,9 +82,52 @@ class Shapes:
         self.triangles = np.concatenate(moved).astype(np.int32)
         self.normals = np.concatenate([level.normals for level in flat])
         self.level_errors = np.array([level.error for level in flat], np.float32)
-        self.level_vertices = np.stack([vertex_from[:-1], np.diff(vertex_from)], 1)
         self.level_faces = np.stack([face_from[:-1], np.diff(face_from)], 1)
-        self.most_vertices = int(self.level_vertices[:, 1].max())
+        counts = np.array([len(sizes) for _, sizes in cut])
+        self.level_pieces = np.stack([np.cumsum(counts) - counts, counts], 1)
+        sizes = np.concatenate([sizes for _, sizes in cut])
+        self.pieces = np.concatenate([np.cumsum(sizes, 0) - sizes, sizes], 1)[:, [0, 2, 1, 3]]
+        starts = self.pieces[:, 0]
+        low, high = (of.reduceat(self.vertices[:, :3], starts, 0) for of in (np.minimum, np.maximum))
+        self.piece_boxes = np.concatenate([(low + high) / 2, (high - low) / 2 + 1e-6], 1).astype(np.float32)
+        self.most_vertices = int(sizes[:, 0].max())
+
+
+def _whole(level: Level) -> tuple[Level, np.ndarray]:
+    return level, np.array([[len(level.vertices), len(level.triangles)]])
+
+
+def _in_pieces(level: Level) -> tuple[Level, np.ndarray]:
+    """Returns a level whose triangles come in pieces that lie together, each with vertices of its own.
+
+    Returns:
+        the level, and how many vertices and triangles each piece has, (n, 2).
+    """
+    total, count = len(level.triangles), len(level.vertices)
+    if total <= PIECE:
+        return _whole(level)
+    pieces = -(-total // PIECE)
+    group = np.zeros(total, np.int64)
+    group[np.argsort(_along_curve(level.vertices[level.triangles, :3].mean(1)), kind="stable")] = (
+        np.arange(total) * pieces // total
+    )
+    order = np.argsort(group, kind="stable")
+    named, triangles = np.unique(group[order, None] * count + level.triangles[order], return_inverse=True)
+    sizes = np.stack([np.bincount(named // count, minlength=pieces), np.bincount(group, minlength=pieces)], 1)
+    paint = None if level.paint is None else level.paint[order]
+    triangles = triangles.reshape(-1, 3).astype(np.int32)
+    return Level(level.vertices[named % count], triangles, level.normals[order], level.error, paint), sizes
+
+
+def _along_curve(points: np.ndarray) -> np.ndarray:
+    """Returns where points (N, 3) lie along Morton's curve, on which neighbours are mostly neighbours in space."""
+    low = points.min(0)
+    cells = ((points - low) / max(np.ptp(points, axis=0).max(), 1e-9) * 1023).astype(np.int64)
+    place = np.zeros(len(points), np.int64)
+    for bit in range(10):
+        for axis in range(3):
+            place |= (cells[:, axis] >> bit & 1) << (3 * bit + axis)
+    return place
 
 
 def primitive(kind: int, slices: int, stacks: int) -> list[Level]:

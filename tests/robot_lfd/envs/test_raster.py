@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from robot_lfd.envs import mujoco_scene, raster_shapes
 from robot_lfd.envs.mujoco_pictures import Pictures
 from robot_lfd.envs.mujoco_scene import Scene
 from robot_lfd.envs.raster import Raster
@@ -224,3 +225,44 @@ def test_a_cache_folder_that_takes_no_files_is_no_obstacle(tmp_path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
     monkeypatch.setattr("robot_lfd.envs.raster_shapes._KNOWN", {})
     assert len(coarser(bumpy())) > 2
+
+
+def ball(count: int) -> Level:
+    """Returns triangles at random on a ball."""
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(count, 3)).astype(np.float32)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    vertices = np.concatenate([points, np.zeros((count, 1), np.float32)], 1)
+    triangles = rng.integers(count, size=(4 * count, 3)).astype(np.int32)
+    return Level(vertices, triangles, rng.normal(size=(4 * count, 9)).astype(np.float32), 0.1)
+
+
+def test_a_mesh_in_pieces_has_the_same_triangles():
+    whole = ball(500)
+    cut, sizes = raster_shapes._in_pieces(whole)
+    assert sizes[:, 1].max() <= raster_shapes.PIECE and sizes.sum(0).tolist() == [len(cut.vertices), 2000]
+    rows = [
+        np.concatenate([level.vertices[level.triangles, :3].reshape(-1, 9), level.normals], 1) for level in (whole, cut)
+    ]
+    assert sorted(map(tuple, rows[0])) == sorted(map(tuple, rows[1]))
+    for end, (vertices, faces) in zip(np.cumsum(sizes, 0), sizes, strict=True):
+        used = cut.triangles[end[1] - faces : end[1]]
+        assert used.min() >= end[0] - vertices and used.max() < end[0]
+
+
+def test_pieces_that_are_not_drawn_are_not_seen(lift, monkeypatch):
+    data, model = lift._env.sim.data._data, lift._env.sim.model._model
+    moved(lift, 2)
+    lift.render_camera("agentview", 84, 84)
+    cut = lift._pictures._raster
+    monkeypatch.setattr(raster_shapes, "PIECE", 10**9)
+    monkeypatch.setattr(mujoco_scene, "_SHARED", {})
+    whole = Raster(Scene(model, data))
+    for number in range(model.ncam):
+        differs = cut.draw(number, 84, 84) != whole.draw(number, 84, 84)
+        assert differs.mean() < 1e-3, "where two triangles are equally near, the first one stays"
+        assert cut.triangles <= whole.triangles
+    hand = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_CAMERA, "robot0_eye_in_hand")
+    for each in (cut, whole):
+        each.draw(hand, 84, 84)
+    assert 2 * cut.triangles < whole.triangles, "most of the hand is beside the picture"
