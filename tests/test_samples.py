@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from robot_lfd.cli import call
 
 
@@ -13,9 +15,15 @@ def test_the_sample_demos_replay_bit_for_bit(capfd):
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["ok"]
 
 
-def test_the_sample_policy_lifts_the_cube(capfd):
-    assert call(["eval", "sample:lift-iq", "--episodes", "4", "--json"]) == 0
+@pytest.mark.parametrize("policy", ["lift-iq", "robosuite-lift-iq"])
+def test_the_sample_policies_lift_the_cube(policy: str, capfd):
+    assert call(["eval", f"sample:{policy}", "--episodes", "4", "--json"]) == 0
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["success_rate"] >= 0.75
+
+
+def test_the_sample_policy_hops_as_the_expert_does(capfd):
+    assert call(["eval", "sample:hopper-iq", "--episodes", "2", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["return_mean"] > 3000
 
 
 def test_the_sample_page_is_written(tmp_path: Path):
