@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--env", default="pybullet/Lift-v0")
     parser.add_argument("--cameras", nargs="+", default=["front", "wrist"])
     parser.add_argument("--demos", type=int, default=25)
-    parser.add_argument("--teacher-steps", type=int, default=10_000)
+    parser.add_argument("--teacher-steps", type=int, default=15_000)
     parser.add_argument("--steps", type=int, default=3_000, help="of distillation, each with two gradient steps")
     parser.add_argument("--bc-steps", type=int, default=7_000, help="as many gradient steps as distillation takes")
     parser.add_argument("--iq-steps", type=int, default=5_000, help="of IQ-Learn from pictures")

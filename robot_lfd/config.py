@@ -412,7 +412,7 @@ class DemoConfig:
     """Task to learn."""
     demos: int = 10
     """Scripted-human demos."""
-    steps: int = 10000
+    steps: int = 15000
     """Gradient steps of IQ-Learn."""
     eval_episodes: int = 50
     """Episodes of each evaluation."""
