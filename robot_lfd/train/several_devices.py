@@ -60,5 +60,6 @@ def shared(config: TrainConfig) -> Iterator[Share]:
         sys.stdout = open(os.devnull, "w")
     try:
         yield Share(dist.get_rank(), dist.get_world_size())
+        dist.barrier()  # leave together: one that ends while another writes has aborted in its last moments
     finally:
         dist.destroy_process_group()
