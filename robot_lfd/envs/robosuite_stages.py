@@ -11,6 +11,7 @@ from numba import njit
 
 from robot_lfd.envs.kept import Kept
 from robot_lfd.envs.robosuite_reading import BODY, SITE, Point
+from robot_lfd.envs.robosuite_things import body_of, site_of
 
 Judge = Callable[[], tuple[float, bool]]  # returns the reward and whether the task is solved, now
 Looks = tuple[list[float], list[list[float]], list[bool]]  # distances, positions, answers
@@ -44,7 +45,7 @@ class Facts:
     def __init__(self, env: Any, group: Group, gripper: Any) -> None:
         self._model, self._data, self._group = env.sim.model._model, env.sim.data._data, group
         sites, pads = gripper.important_sites, gripper.important_geoms
-        self.grip = Point(SITE, env.sim.model.site_name2id(sites["grip_site"]))
+        self.grip = site_of(env, sites["grip_site"])
         self.hand = Point(SITE, int(env.robots[0].eef_site_id[env.robots[0].arms[0]]))
         self._pads = [pads["left_fingerpad"], pads["right_fingerpad"]]
         self._ways: list[list[int]] = []
@@ -135,7 +136,7 @@ def _near(distance: float, steepness: float = 10.0) -> float:
 
 
 def _lift(env: Any, facts: Facts) -> Judge:
-    facts.distance(facts.grip, Point(BODY, env.sim.model.body_name2id(env.cube.root_body)))
+    facts.distance(facts.grip, body_of(env, env.cube.root_body))
     facts.position(env.cube_body_id)
     facts.grasp(env.cube)
     high, scale = env.model.mujoco_arena.table_offset[2] + 0.04, env.reward_scale / 2.25
@@ -249,7 +250,7 @@ def _nut_assembly(env: Any, facts: Facts) -> Judge:
         def hover(seen: Looks, lift: float) -> float:
             return lift + _near(seen[0][aside]) * (_HOVER - _LIFT)
 
-        handle = Point(SITE, env.sim.model.site_name2id(nut.important_sites["handle"]))
+        handle = site_of(env, nut.important_sites["handle"])
         return _Carried(body, handle, nut, placed, hover)
 
     return _carry(env, facts, [carried(i, nut) for i, nut in enumerate(env.nuts)], lambda seen: seen[1][table][2] + 0.2)
@@ -276,7 +277,7 @@ def _pick_place(env: Any, facts: Facts) -> Judge:
             aside = math.sqrt((spot_x - x) * (spot_x - x) + (spot_y - y) * (spot_y - y))
             return (_LIFT if above else lift) + _near(aside) * (_HOVER - _LIFT)
 
-        handle = Point(BODY, env.sim.model.body_name2id(thing.root_body))
+        handle = body_of(env, thing.root_body)
         return _Carried(body, handle, thing, placed, hover)
 
     return _carry(env, facts, [carried(i, thing) for i, thing in enumerate(env.objects)], lambda _: lifted_z)

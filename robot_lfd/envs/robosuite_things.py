@@ -57,11 +57,13 @@ def table_height(env: Any) -> float:
     return float(env.bin1_pos[2] if hasattr(env, "bin1_pos") else env.table_offset[2])
 
 
-def _body(env: Any, name: str) -> Point:
+def body_of(env: Any, name: str) -> Point:
+    """Returns a body by its name in the model."""
     return Point(BODY, env.sim.model.body_name2id(name))
 
 
-def _site(env: Any, name: str) -> Point:
+def site_of(env: Any, name: str) -> Point:
+    """Returns a site by its name in the model."""
     return Point(SITE, env.sim.model.site_name2id(name))
 
 
@@ -70,18 +72,18 @@ def _thing(key: str, body: Point, **further: Any) -> Thing:
 
 
 def _lift(env: Any) -> list[Thing]:
-    return [_thing("object", _body(env, env.cube.root_body), quarter_turns=True)]
+    return [_thing("object", body_of(env, env.cube.root_body), quarter_turns=True)]
 
 
 def _stack(env: Any) -> list[Thing]:
-    lower = _body(env, env.cubeB.root_body)
-    return [_thing("object", _body(env, env.cubeA.root_body), target=lower, quarter_turns=True)]
+    lower = body_of(env, env.cubeB.root_body)
+    return [_thing("object", body_of(env, env.cubeA.root_body), target=lower, quarter_turns=True)]
 
 
 def _nut_assembly(env: Any) -> list[Thing]:
     def nut(i: int, key: str) -> Thing:
-        handle, peg = _site(env, env.nuts[i].important_sites["handle"]), _body(env, f"peg{i + 1}")
-        return _thing(key, _body(env, env.nuts[i].root_body), place=handle, target=peg, target_turn=peg)
+        handle, peg = site_of(env, env.nuts[i].important_sites["handle"]), body_of(env, f"peg{i + 1}")
+        return _thing(key, body_of(env, env.nuts[i].root_body), place=handle, target=peg, target_turn=peg)
 
     if env.single_object_mode:
         return [nut(env.nut_id, "object")]
@@ -91,7 +93,7 @@ def _nut_assembly(env: Any) -> list[Thing]:
 def _pick_place(env: Any) -> list[Thing]:
     def item(i: int, key: str) -> Thing:
         spot = Point(OWN, fixed=np.array(env.target_bin_placements[i]))
-        return _thing(key, _body(env, env.objects[i].root_body), target=spot)
+        return _thing(key, body_of(env, env.objects[i].root_body), target=spot)
 
     if env.single_object_mode:
         return [item(env.object_id, "object")]
@@ -105,7 +107,7 @@ _OPEN_RAD = 0.35  # the task counts the door as open beyond 0.3
 def _door(env: Any) -> list[Thing]:
     sim, data = env.sim, env.sim.data._data
     hinge = sim.model.joint_name2id(env.door.joints[0])
-    handle = _site(env, env.door.important_sites["handle"])
+    handle = site_of(env, env.door.important_sites["handle"])
 
     def handle_when_open() -> list[float]:
         angle = max(_OPEN_RAD - float(data.qpos[env.hinge_qpos_addr]), 0.0)
@@ -113,7 +115,7 @@ def _door(env: Any) -> list[Thing]:
         arm = _turned([now[i] - anchor[i] for i in range(3)], data.xaxis[hinge].tolist(), angle)
         return [anchor[i] + arm[i] for i in range(3)]
 
-    latch = _body(env, env.door.latch_body)
+    latch = body_of(env, env.door.latch_body)
     return [Thing("object", latch.number, handle, target=Point(OWN, compute=handle_when_open))]
 
 
@@ -147,11 +149,11 @@ def _wipe(env: Any) -> list[Thing]:
 
 
 def _tool_hang(env: Any) -> list[Thing]:
-    frame, tool = _body(env, env.frame.root_body), _body(env, env.tool.root_body)
-    stand, hook = _site(env, "stand_mount_site"), _site(env, "frame_hang_site")
+    frame, tool = body_of(env, env.frame.root_body), body_of(env, env.tool.root_body)
+    stand, hook = site_of(env, "stand_mount_site"), site_of(env, "frame_hang_site")
     return [
-        _thing("object", frame, tip=_site(env, "frame_tip_site"), target=stand, target_turn=stand),
-        _thing("tool", tool, tip=_site(env, "tool_hole1_center"), target=hook, target_turn=hook),
+        _thing("object", frame, tip=site_of(env, "frame_tip_site"), target=stand, target_turn=stand),
+        _thing("tool", tool, tip=site_of(env, "tool_hole1_center"), target=hook, target_turn=hook),
     ]
 
 
