@@ -13,14 +13,14 @@ import numpy as np
 from robot_lfd.envs import raster_faces as faces
 from robot_lfd.envs.mujoco_look import arrange
 from robot_lfd.envs.mujoco_textures import textures_of
-from robot_lfd.envs.raster import MOST_LIGHTS, Drawn, Eye, Lens, Seen
+from robot_lfd.envs.raster import Drawn, Eye, Lens, Seen
 from robot_lfd.envs.raster_light import resolve
 from robot_lfd.envs.raster_shapes import Key, Level, Shapes, coarser, content_of, flat_normals, primitive
 
 _VISIBLE_GROUPS = (1, 2)  # of geoms: 0 is robosuite's for collision, MuJoCo hides those above 2
 _SMALL_M = 0.06  # still things below this size are drawn with those that move: Wipe's dirt vanishes
-_DETAIL_PX = np.float32(0.3)  # 0.5 is twice as fast on agentview and loses 1.7 dB in the worst state (LOG.md)
-_NOTHING = np.zeros((1, 1, 3), np.uint8)
+_DETAIL_PX = np.float32(0.4)  # see LOG.md, 2026-11-30: by 0.5 the worst states lose 1 dB
+_NOTHING, _NO_SAMPLES = np.zeros((1, 1, 3), np.uint8), np.zeros((0, 0, 3), np.uint8)
 _FAR = np.float32(1e30)  # metres; robosuite is nowhere so large that its far plane were seen
 _SEEN_THROUGH = 0.9  # glints of less than this share of a step of 255 are not computed
 
@@ -34,7 +34,7 @@ class Scene:
         obstacle: why this model cannot be drawn here; "" where it can.
     """
 
-    samples = 2
+    samples, stagger = 2, np.float32(-0.25)  # where Mesa has four samples of a pixel
     aside = np.zeros(2, np.float32)
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData) -> None:
@@ -75,8 +75,6 @@ class Scene:
             self.repeat, self.uniform, self.textures,
         )  # fmt: skip
 
-        self._local = np.zeros((len(self.kinds), MOST_LIGHTS, 6), np.float32)
-
     def look(self, camera: int, seen: Seen) -> Eye:
         """Fills `seen` from the simulation's arrays, and returns the camera of that number."""
         head, view = self._model.vis.headlight, self._view
@@ -88,16 +86,23 @@ class Scene:
         return Eye(view, tangent, self._near, _FAR, bool(self._fixed[camera]), lights, _DETAIL_PX)
 
     def paint(
-        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray, is_veil: bool
+        self,
+        seen: Seen,
+        lens: Lens,
+        drawn: Drawn,
+        behind: np.ndarray | None,
+        picture: np.ndarray,
+        is_veil: bool = False,
+        samples: np.ndarray | None = None,
     ) -> None:
         """Writes pixels as OpenGL's fixed pipeline has them; see Scene in raster.py."""
-        shapes, (nearest, owner, bounds, used) = self.shapes, drawn
+        shapes, (nearest, owner, bounds, _) = self.shapes, drawn
         resolve(
-            nearest, owner, bounds, lens.focal, np.float32(lens.step), lens.eye.view,
+            nearest, owner, bounds, lens.focal, np.float32(lens.grid), lens.eye.view,
             _NOTHING if behind is None else behind, behind is not None, is_veil, self.sky, shapes.vertices,
-            shapes.triangles, shapes.normals, self.places, self.place_from, seen.scales, seen.colours, seen.poses,
-            seen.lights[: lens.eye.lights], self._local, used, self.shine, self.textures, seen.repeats,
-            self.images.pixels, self.images.table, picture,
+            shapes.triangles, shapes.normals, shapes.facets, self.places, self.place_from, seen.scales, seen.colours,
+            seen.poses, seen.lights[: lens.eye.lights], self.shine, self.textures, seen.repeats, self.images.pixels,
+            self.images.table, self.stagger, picture, _NO_SAMPLES if samples is None else samples,
         )  # fmt: skip
 
     def _add_textures(self, model, meshes, images, brings) -> None:

@@ -39,7 +39,7 @@ class Scene:
         light: the direction towards the light.
     """
 
-    samples = 1
+    samples, stagger = 1, np.float32(0.0)
     aside = np.array([0.5, -0.5], np.float32)
 
     def __init__(
@@ -122,7 +122,14 @@ class Scene:
         )
 
     def paint(
-        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray, is_veil: bool
+        self,
+        seen: Seen,
+        lens: Lens,
+        drawn: Drawn,
+        behind: np.ndarray | None,
+        picture: np.ndarray,
+        is_veil: bool = False,
+        samples: np.ndarray | None = None,
     ) -> None:
         """Writes pixels as TinyRenderer has them; see Scene in raster.py. There are no veils."""
         shapes, (nearest, owner, bounds, used) = self.shapes, drawn

@@ -50,12 +50,11 @@ class Eye(NamedTuple):
 
 
 class Lens(NamedTuple):
-    """A camera over samples: focal length in samples, samples a side of a pixel of what is drawn and of the picture."""
+    """A camera over samples: focal length in samples, samples a side of a pixel."""
 
     eye: Eye
     focal: np.float32
     grid: int
-    step: int
     aside: np.ndarray
 
 
@@ -77,14 +76,16 @@ class Scene(Protocol):
     """S shapes, what they are and how they look.
 
     Attributes:
-        samples: 1 or 2 a side of a pixel. aside: (2,) float32, how far where the camera looks is from the middle of the
-            picture, in samples right and down.
+        samples: 1 or 2 a side of a pixel. stagger: by how much, in samples, those of even rows lie farther right and
+            those of even columns farther up; of odd ones left and down. aside: (2,) float32, how far where the camera
+            looks is from the middle of the picture, in samples right and down.
         kinds: (S,) of raster_faces. radii: (S,) metres, negative where the scale says it. boxes: (S, 6) middle and half
             sizes of a mesh. level_from, level_count: (S,) of `shapes`.
         still, moving, all: which shapes never move, which do.
     """
 
     samples: int
+    stagger: np.float32
     aside: np.ndarray
     kinds: np.ndarray
     radii: np.ndarray
@@ -101,12 +102,20 @@ class Scene(Protocol):
         ...
 
     def paint(
-        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray, is_veil: bool
+        self,
+        seen: Seen,
+        lens: Lens,
+        drawn: Drawn,
+        behind: np.ndarray | None,
+        picture: np.ndarray,
+        is_veil: bool = False,
+        samples: np.ndarray | None = None,
     ) -> None:
         """Writes the pixels of `picture` (H, W, 3) uint8 within what is drawn.
 
         Args:
             behind: samples of what is seen where nothing was drawn. is_veil: one transparent shape was drawn.
+            samples: where the colour of each sample is written too, to be given as `behind`.
         """
         ...
 
@@ -146,7 +155,11 @@ class Raster:
             scene.kinds, scene.radii, scene.boxes, scene.level_from, scene.level_count, shapes.level_errors,
             shapes.level_pieces, shapes.pieces, shapes.piece_boxes, shapes.vertices, shapes.triangles, *self._seen[:3],
         )  # fmt: skip
-        self._scratch = (np.zeros((shapes.most_vertices, 4), np.float32), np.zeros((4, 3), np.float32))
+        most = 2 * int(shapes.pieces[:, 3].max())  # a face that is cut at the near plane may become two
+        self._scratch = (
+            np.zeros((shapes.most_vertices, 4), np.float32), np.zeros((4, 3), np.float32),
+            np.zeros((most, 9), np.float32), np.zeros(most, np.int32),
+        )  # fmt: skip
         self._veiling = (scene.kinds, scene.radii, scene.boxes, *self._seen[:3])
         self._backdrops: dict[tuple[int, int, int], _Backdrop] = {}
         self._buffers: dict[tuple[int, int], tuple[Drawn, Drawn]] = {}
@@ -157,7 +170,7 @@ class Raster:
         scene, grid = self._scene, self._scene.samples
         eye = scene.look(camera, self._seen)
         rows, columns = key = (grid * height_px, grid * width_px)
-        lens = Lens(eye, np.float32(0.5 * rows / eye.tangent), grid, grid, scene.aside)
+        lens = Lens(eye, np.float32(0.5 * rows / eye.tangent), grid, scene.aside)
         if key not in self._buffers:
             self._buffers[key] = (self._buffer(*key), self._buffer(*key))
         drawn, veil = self._buffers[key]
@@ -165,12 +178,12 @@ class Raster:
             behind = self._backdrop(camera, height_px, width_px, lens)
             picture = behind.picture.copy()
             self._cover(scene.moving, False, lens, drawn, behind.nearest)
-            scene.paint(self._seen, lens, drawn, behind.samples, picture, False)
+            scene.paint(self._seen, lens, drawn, behind.samples, picture)
         else:
             picture = np.empty((height_px, width_px, 3), np.uint8)
             self._cover(scene.all, False, lens, drawn)
             drawn.bounds[:] = 0, rows - 1, 0, columns - 1
-            scene.paint(self._seen, lens, drawn, None, picture, False)
+            scene.paint(self._seen, lens, drawn, None, picture)
         veils = faces.visible_veils(scene.moving, *self._veiling, lens.focal, eye.near, *key, self._veils)
         for n in range(veils):
             self._cover(self._veils[n : n + 1], False, lens, veil, drawn.nearest, veils=True)
@@ -182,7 +195,8 @@ class Raster:
         self._used[:] = False
         count = faces.cover(
             shapes, veils, finest, *self._covering, lens.focal, lens.eye.near, lens.eye.far, lens.aside,
-            lens.eye.detail, *self._scratch, drawn.nearest if start is None else start, start is not None, *drawn,
+            lens.eye.detail, self._scene.stagger, *self._scratch, drawn.nearest if start is None else start,
+            start is not None, *drawn,
         )  # fmt: skip
         self.triangles = self.triangles if veils else count
 
@@ -191,22 +205,17 @@ class Raster:
         return Drawn(nearest, owner, np.zeros(4, np.int64), self._used)
 
     def _backdrop(self, camera: int, height_px: int, width_px: int, lens: Lens) -> _Backdrop:
-        """Returns what stands still: with `samples` 2 each sample of it is the mean of 2 x 2 again."""
+        """Returns what stands still, in its finest meshes."""
         key, still, grid = (camera, height_px, width_px), self._scene.still, lens.grid
         known = self._backdrops.get(key)
         now = (*self._seen[:3], self._seen.lights[: lens.eye.lights], lens.eye.view)
         if known is not None and len(known.lights) == len(now[3]) and faces.unchanged(still, *now, *known[:5]):
             return known
-        rows, columns = grid * height_px, grid * width_px
-        fine = lens._replace(focal=np.float32(grid * lens.focal), step=grid * lens.step)
-        samples = np.empty((rows, columns, 3), np.uint8)
-        drawn = self._buffer(grid * rows, grid * columns)
-        self._cover(still, True, fine, drawn)
-        drawn.bounds[:] = 0, grid * rows - 1, 0, grid * columns - 1
-        self._scene.paint(self._seen, fine, drawn, None, samples, False)
-        parts = samples.reshape(height_px, grid, width_px, grid, 3)
-        picture = ((parts.sum((1, 3), dtype=np.uint16) + grid * grid // 2) // (grid * grid)).astype(np.uint8)
-        drawn = self._buffer(rows, columns)
+        samples = np.empty((grid * height_px, grid * width_px, 3), np.uint8)
+        picture = np.empty((height_px, width_px, 3), np.uint8)
+        drawn = self._buffer(*samples.shape[:2])
         self._cover(still, True, lens, drawn)
+        drawn.bounds[:] = 0, len(samples) - 1, 0, samples.shape[1] - 1
+        self._scene.paint(self._seen, lens, drawn, None, picture, samples=samples)
         self._backdrops[key] = _Backdrop._make((*map(np.array, now), drawn.nearest, samples, picture))
         return self._backdrops[key]

@@ -21,8 +21,6 @@ OPAQUE = 0.995  # MuJoCo's own bound
 _HIDDEN = np.float32(1.0001)  # by so much nearer must be what hides: 1 / depth between corners is rounded
 _HALF, _ONE, _ZERO = np.float32(0.5), np.float32(1.0), np.float32(0.0)
 _compiled = njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-# what is called for every face and every pixel: handing 20 arrays over by the stack costs a tenth of a picture
-_inlined = njit(cache=True, nogil=True, fastmath=True, error_model="numpy", inline="always")
 
 
 @_compiled
@@ -101,7 +99,7 @@ def _level(pose, scale, box, kind, radius, first, count, edges, focal, near, wan
     return level
 
 
-@_inlined
+@_compiled
 def _project(pose, scale, vertices, first, count, focal, middle_x, middle_y, points):
     """Fills points (count, 4): place on the screen in samples, 1 / depth, depth."""
     a0, a1, a2, a3 = pose[0] * scale[0], pose[1] * scale[1], pose[2] * scale[2], pose[2] * scale[3]
@@ -116,67 +114,6 @@ def _project(pose, scale, vertices, first, count, focal, middle_x, middle_y, poi
         points[i, 1] = middle_y - focal * (b0 * p + b1 * q + b2 * r + b3 * o + pose[10]) * inverse
         points[i, 2] = inverse
         points[i, 3] = depth
-
-
-@_inlined
-def _fill(x0, y0, z0, x1, y1, z1, x2, y2, z2, name, nearest, owner, bounds):
-    """Draws one triangle whose corners go round against the clock (y points down, so its area is negative)."""
-    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    if not area < _ZERO:
-        return
-    rows, columns = nearest.shape
-    low_x, high_x = min(x0, min(x1, x2)), max(x0, max(x1, x2))
-    low_y, high_y = min(y0, min(y1, y2)), max(y0, max(y1, y2))
-    if high_x < _HALF or high_y < _HALF or low_x > columns or low_y > rows:
-        return
-    left = np.int64(math.ceil(max(low_x, _ZERO) - _HALF))
-    right = np.int64(math.floor(min(high_x, np.float32(columns)) - _HALF))
-    top = np.int64(math.ceil(max(low_y, _ZERO) - _HALF))
-    bottom = np.int64(math.floor(min(high_y, np.float32(rows)) - _HALF))
-    if left > right or top > bottom:
-        return
-    inverse = _ONE / area
-    # each corner's weight is 1 in it and 0 on the opposite edge, linear on the screen; so is 1 / depth
-    u_x, u_y = (y1 - y2) * inverse, (x2 - x1) * inverse
-    v_x, v_y = (y2 - y0) * inverse, (x0 - x2) * inverse
-    w_x = -u_x - v_x
-    z_x = u_x * (z0 - z2) + v_x * (z1 - z2)
-    drawn = False
-    for row in range(top, bottom + 1):
-        y = np.float32(row) + _HALF - y2
-        x = np.float32(left) + _HALF - x2
-        u, v = u_x * x + u_y * y, v_x * x + v_y * y
-        first, last = left, right
-        if right - left > 6:  # a long row: its ends by division, not sample by sample
-            span = np.float32(right - left)
-            start, end = _ZERO, span
-            for k in range(3):
-                value, slope = (u, u_x) if k == 0 else (v, v_x) if k == 1 else (_ONE - u - v, w_x)
-                if slope > _ZERO:
-                    start = max(start, -value / slope)
-                elif slope < _ZERO:
-                    end = min(end, -value / slope)
-                elif value < _ZERO:
-                    end = -_ONE
-            if start > end:
-                continue
-            # a sample more on each side: the exact test below decides
-            first = max(left, left + np.int64(start) - 1)
-            last = min(right, left + np.int64(end) + 2)
-            skipped = np.float32(first - left)
-            u, v = u + skipped * u_x, v + skipped * v_x
-        z = z2 + u * (z0 - z2) + v * (z1 - z2)
-        for column in range(first, last + 1):
-            if u >= _ZERO and v >= _ZERO and u + v <= _ONE and z > nearest[row, column]:
-                nearest[row, column] = z
-                owner[row, column] = name
-                drawn = True
-            u += u_x
-            v += v_x
-            z += z_x
-    if drawn:
-        bounds[0], bounds[1] = min(bounds[0], top), max(bounds[1], bottom)
-        bounds[2], bounds[3] = min(bounds[2], left), max(bounds[3], right)
 
 
 @_compiled
@@ -199,6 +136,124 @@ def _clipped(points, a, b, c, near, middle_x, middle_y, corners):
             corners[count, 2] = _ONE / near
             count += 1
     return count
+
+
+@_compiled
+def _face_corners(
+    piece, first, s, whole, turned, near, middle_x, middle_y, stagger, size, triangles, points, clip, corners, names
+):
+    """Fills corners (N, 9) with x, y, 1 / depth of the corners of what may cover a sample, names (N,) with its name.
+
+    Corners go round against the clock (y points down, so their area is negative).
+
+    Args:
+        whole: no face reaches the near plane. turned: faces are seen from behind. size: rows and columns.
+
+    Returns:
+        how many there are.
+    """
+    total, aside = 0, _HALF - abs(stagger)
+    wide, high = np.float32(size[1]) - aside, np.float32(size[0]) - aside
+    for f in range(piece[2], piece[2] + piece[3]):
+        a, b, c = triangles[f, 0] - first, triangles[f, 1] - first, triangles[f, 2] - first
+        if turned:
+            a, b = b, a
+        count, cut = 3, False
+        if not whole:
+            beyond = (points[a, 3] >= near) + (points[b, 3] >= near) + (points[c, 3] >= near)
+            if beyond == 0:
+                continue
+            if beyond < 3:
+                count, cut = _clipped(points, a, b, c, near, middle_x, middle_y, clip), True
+        x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
+        x1, y1, z1 = points[b, 0], points[b, 1], points[b, 2]
+        x2, y2, z2 = points[c, 0], points[c, 1], points[c, 2]
+        for k in range(1, count - 1):
+            if cut:
+                x0, y0, z0 = clip[0, 0], clip[0, 1], clip[0, 2]
+                x1, y1, z1 = clip[k, 0], clip[k, 1], clip[k, 2]
+                x2, y2, z2 = clip[k + 1, 0], clip[k + 1, 1], clip[k + 1, 2]
+            if not (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0) < _ZERO:
+                continue
+            low_x, high_x = min(x0, min(x1, x2)), max(x0, max(x1, x2))
+            low_y, high_y = min(y0, min(y1, y2)), max(y0, max(y1, y2))
+            if high_x < aside or high_y < aside or low_x > wide or low_y > high:
+                continue
+            if math.ceil(low_x - _ONE + aside) > math.floor(high_x - aside):
+                continue
+            if math.ceil(low_y - _ONE + aside) > math.floor(high_y - aside):
+                continue
+            corners[total, 0], corners[total, 1], corners[total, 2] = x0, y0, z0
+            corners[total, 3], corners[total, 4], corners[total, 5] = x1, y1, z1
+            corners[total, 6], corners[total, 7], corners[total, 8] = x2, y2, z2
+            names[total] = (s << FACE_BITS) | f
+            total += 1
+    return total
+
+
+@_compiled
+def _fill(count, corners, names, stagger, nearest, owner, bounds):
+    """Draws triangles, see `_face_corners`."""
+    rows, columns = nearest.shape
+    aside = _HALF - abs(stagger)
+    low_row, high_row, low_column, high_column = bounds[0], bounds[1], bounds[2], bounds[3]
+    for n in range(count):
+        x0, y0, z0 = corners[n, 0], corners[n, 1], corners[n, 2]
+        x1, y1, z1 = corners[n, 3], corners[n, 4], corners[n, 5]
+        x2, y2, z2 = corners[n, 6], corners[n, 7], corners[n, 8]
+        low_x, high_x = min(x0, min(x1, x2)), max(x0, max(x1, x2))
+        low_y, high_y = min(y0, min(y1, y2)), max(y0, max(y1, y2))
+        left = np.int64(math.ceil(max(low_x - _ONE + aside, _ZERO)))
+        right = np.int64(math.floor(min(high_x - aside, np.float32(columns - 1))))
+        top = np.int64(math.ceil(max(low_y - _ONE + aside, _ZERO)))
+        bottom = np.int64(math.floor(min(high_y - aside, np.float32(rows - 1))))
+        inverse = _ONE / ((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0))
+        # each corner's weight is 1 in it and 0 on the opposite edge, linear on the screen; so is 1 / depth
+        u_x, u_y = (y1 - y2) * inverse, (x2 - x1) * inverse
+        v_x, v_y = (y2 - y0) * inverse, (x0 - x2) * inverse
+        w_x = -u_x - v_x
+        z_u, z_v = z0 - z2, z1 - z2
+        drawn = False
+        for row in range(top, bottom + 1):
+            y = np.float32(row) + _HALF - y2
+            x = np.float32(left) + (_HALF - stagger if row & 1 else _HALF + stagger) - x2
+            u, v = u_x * x + u_y * y, v_x * x + v_y * y
+            first, last = left, right
+            if right - left > 6:  # a long row: its ends by division, not sample by sample
+                span = np.float32(right - left)
+                start, end = _ZERO, span
+                for k in range(3):
+                    value, slope = (u, u_x) if k == 0 else (v, v_x) if k == 1 else (_ONE - u - v, w_x)
+                    value += abs(stagger) * abs(u_y if k == 0 else v_y if k == 1 else u_y + v_y)
+                    if slope > _ZERO:
+                        start = max(start, -value / slope)
+                    elif slope < _ZERO:
+                        end = min(end, -value / slope)
+                    elif value < _ZERO:
+                        end = -_ONE
+                if start > end:
+                    continue
+                # a sample more on each side: the exact test below decides
+                first = max(left, left + np.int64(start) - 1)
+                last = min(right, left + np.int64(end) + 2)
+                skipped = np.float32(first - left)
+                u, v = u + skipped * u_x, v + skipped * v_x
+            lower = stagger if first & 1 else -stagger
+            for column in range(first, last + 1):
+                a, b = u + lower * u_y, v + lower * v_y
+                if a >= _ZERO and b >= _ZERO and a + b <= _ONE:
+                    z = z2 + a * z_u + b * z_v
+                    if z > nearest[row, column]:
+                        nearest[row, column] = z
+                        owner[row, column] = names[n]
+                        drawn = True
+                u += u_x
+                v += v_x
+                lower = -lower
+        if drawn:
+            low_row, high_row = min(low_row, top), max(high_row, bottom)
+            low_column, high_column = min(low_column, left), max(high_column, right)
+    bounds[0], bounds[1], bounds[2], bounds[3] = low_row, high_row, low_column, high_column
 
 
 @_compiled
@@ -235,7 +290,8 @@ def _hidden(pose, box, focal, near, middle_x, middle_y, nearest):
 @_compiled
 def _draw(
     s, kind, radius, piece, box, several, vertices, triangles, scales, poses,
-    focal, near, half_w, half_h, middle_x, middle_y, points, corners, nearest, owner, bounds,
+    focal, near, half_w, half_h, middle_x, middle_y, stagger, points, clip, corners, names, nearest, owner,
+    bounds,
 ):  # fmt: skip
     """Draws a piece of a shape; returns how many triangles were looked at."""
     pose = poses[s]
@@ -247,35 +303,19 @@ def _draw(
     first = piece[0]
     _project(pose, scales[s], vertices, first, piece[1], focal, middle_x, middle_y, points)
     whole = -pose[11] - radius > near and kind != PLANE
-    turned = kind == PLANE and _behind(pose)
-    for f in range(piece[2], piece[2] + piece[3]):
-        a, b, c = triangles[f, 0] - first, triangles[f, 1] - first, triangles[f, 2] - first
-        if turned:
-            a, b = b, a
-        count, cut = 3, False
-        if not whole:
-            beyond = (points[a, 3] >= near) + (points[b, 3] >= near) + (points[c, 3] >= near)
-            if beyond == 0:
-                continue
-            if beyond < 3:
-                count, cut = _clipped(points, a, b, c, near, middle_x, middle_y, corners), True
-        x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
-        x1, y1, z1 = points[b, 0], points[b, 1], points[b, 2]
-        x2, y2, z2 = points[c, 0], points[c, 1], points[c, 2]
-        for k in range(1, count - 1):
-            if cut:
-                x0, y0, z0 = corners[0, 0], corners[0, 1], corners[0, 2]
-                x1, y1, z1 = corners[k, 0], corners[k, 1], corners[k, 2]
-                x2, y2, z2 = corners[k + 1, 0], corners[k + 1, 1], corners[k + 1, 2]
-            _fill(x0, y0, z0, x1, y1, z1, x2, y2, z2, np.int32((s << FACE_BITS) | f), nearest, owner, bounds)
+    count = _face_corners(
+        piece, first, s, whole, kind == PLANE and _behind(pose), near, middle_x, middle_y, stagger, nearest.shape,
+        triangles, points, clip, corners, names,
+    )  # fmt: skip
+    _fill(count, corners, names, stagger, nearest, owner, bounds)
     return piece[3]
 
 
 @_compiled
 def cover(
     drawn, veils, finest, kinds, radii, boxes, level_from, level_count, level_edges, level_pieces, pieces, piece_boxes,
-    vertices, triangles, scales, colours, poses, focal, near, far, aside, wanted_px, points, corners,
-    start, started, nearest, owner, bounds, used,
+    vertices, triangles, scales, colours, poses, focal, near, far, aside, wanted_px, stagger, points, clip, corners,
+    names, start, started, nearest, owner, bounds, used,
 ):  # fmt: skip
     """Draws those of the shapes `drawn` that are opaque, or (`veils`) those that are not, into `nearest` and `owner`.
 
@@ -313,7 +353,8 @@ def cover(
         for n in range(level_pieces[level, 0], level_pieces[level, 0] + level_pieces[level, 1]):
             total += _draw(
                 s, kinds[s], radius, pieces[n], piece_boxes[n], level_pieces[level, 1] > 1, vertices, triangles, scales,
-                poses, focal, near, half_w, half_h, middle_x, middle_y, points, corners, nearest, owner, bounds,
+                poses, focal, near, half_w, half_h, middle_x, middle_y, stagger, points, clip, corners, names,
+                nearest, owner, bounds,
             )  # fmt: skip
         used[s] = True
     return total

@@ -22,6 +22,7 @@ FEWEST = 16  # triangles of the coarsest level of a mesh
 HALVES = 9  # at most so many levels
 _NORMAL_NEIGHBOURS = 6
 PIECE = 256  # triangles of a piece of a large mesh at most: pieces that are not seen are not drawn
+_SAME_NORMAL = 0.999  # cosine between the normals of corners that are taken as one
 _SAME_PAINT = 0.25  # colours differ by less
 _KNOWN: dict[str, list[Level]] = {}  # by the content of the mesh: environments of one process share them
 
@@ -54,6 +55,8 @@ class Shapes:
         radii, boxes: by key of a mesh, from its origin, metres; middle and half sizes of the box around it.
         vertices, triangles, normals: of all levels. level_errors, level_faces: by level, its error; its first face and
             how many. level_pieces: by level, its first piece and how many.
+        facets: (F, 4) of all levels, the mean normal of each triangle, and how long its longest edge is, metres; 0
+            where the normals of its corners are about the same; infinite where it is none of a mesh.
         pieces: (P, 4) first vertex and face of each, and how many. piece_boxes: (P, 6) middle and half sizes.
 
     Args:
@@ -81,6 +84,8 @@ class Shapes:
         moved = [level.triangles + v for level, v in zip(flat, vertex_from[:-1], strict=True)]
         self.triangles = np.concatenate(moved).astype(np.int32)
         self.normals = np.concatenate([level.normals for level in flat])
+        is_mesh = [key[0] == MESH for key, levels in levels_of.items() for _ in levels]
+        self.facets = np.concatenate([_facets(*each) for each in zip(flat, is_mesh, strict=True)])
         self.level_errors = np.array([level.error for level in flat], np.float32)
         self.level_faces = np.stack([face_from[:-1], np.diff(face_from)], 1)
         counts = np.array([len(sizes) for _, sizes in cut])
@@ -91,6 +96,16 @@ class Shapes:
         low, high = (of.reduceat(self.vertices[:, :3], starts, 0) for of in (np.minimum, np.maximum))
         self.piece_boxes = np.concatenate([(low + high) / 2, (high - low) / 2 + 1e-6], 1).astype(np.float32)
         self.most_vertices = int(sizes[:, 0].max())
+
+
+def _facets(level: Level, is_mesh: bool) -> np.ndarray:
+    """Returns the facets of a level, see Shapes."""
+    normals, corners = level.normals.reshape(-1, 3, 3), level.vertices[level.triangles, :3]
+    mean = normals.mean(1)
+    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-20)
+    size = np.linalg.norm(corners - np.roll(corners, 1, 1), axis=2).max(1)
+    size[(np.einsum("fcx,fx->fc", normals, mean) > _SAME_NORMAL).all(1)] = 0.0
+    return np.concatenate([mean, (size if is_mesh else np.full_like(size, np.inf))[:, None]], 1).astype(np.float32)
 
 
 def _whole(level: Level) -> tuple[Level, np.ndarray]:
