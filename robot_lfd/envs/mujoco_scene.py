@@ -19,7 +19,7 @@ from robot_lfd.envs.raster_shapes import Key, Level, Shapes, coarser, content_of
 
 _VISIBLE_GROUPS = (1, 2)  # of geoms: 0 is robosuite's for collision, MuJoCo hides those above 2
 _SMALL_M = 0.06  # still things below this size are drawn with those that move: Wipe's dirt vanishes
-_DETAIL_PX = np.float32(0.4)  # see LOG.md, 2026-11-30: by 0.5 the worst states lose 1 dB
+_DETAIL_PX = np.float32(0.45)  # by 0.6 the worst states lose another 0.5 dB (LOG.md, 2026-11-30)
 _NOTHING, _NO_SAMPLES = np.zeros((1, 1, 3), np.uint8), np.zeros((0, 0, 3), np.uint8)
 _FAR = np.float32(1e30)  # metres; robosuite is nowhere so large that its far plane were seen
 _SEEN_THROUGH = 0.9  # glints of less than this share of a step of 255 are not computed
