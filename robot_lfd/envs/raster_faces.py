@@ -318,6 +318,7 @@ def cover(
 
     Args:
         aside: (2,) how far right and down of the screen's middle the camera looks, in samples.
+        stagger: see Scene in raster.py. points, clip, corners, names: room for one piece of a mesh.
         start: what `nearest` begins as where `started`; otherwise 1 / far.
         bounds: (4,) is filled with the first and last row and column that were drawn to.
         used: (S,) marks the shapes that were looked at.
