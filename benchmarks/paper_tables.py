@@ -31,7 +31,7 @@ from robot_lfd.train.trainer import run as train
 EXPERT_RETURN = {"Hopper-v5": 3503.0, "HalfCheetah-v4": 4206.0}
 ROWS: dict[str, dict[str, Any]] = {
     "bc": {"algo": "bc"},
-    "iq-offline": {"algo": "iq", "mode": "offline"},
+    "iq-offline": {"algo": "iq", "mode": "offline", "steps": 5_000},  # as many as bc
     "iq": {"algo": "iq"},
     "sqil": {"algo": "sqil"},
 }

@@ -21,6 +21,9 @@ What the default does differently, and why:
 - In the rewards V(s') comes from a slowly moving target critic, without gradient. In the value term it must keep its
   gradient: there V(s) and V(s') cancel along a path all but (1 - gamma). Without it, every V(s) is pushed down with
   nothing to push back where the policy's own actions lie, Q sinks, and success falls from 90 % to 30 % (LOG.md).
+- Offline with discrete actions there is no policy beside Q and no other place than the expert's path to sink at. There
+  the rewards are Eq. 6 as it stands, V(s') with its gradient (`own_reward`): J is then E[temperature log pi(a|s)]
+  - E[r^2] / (4 chi2_alpha), maximum likelihood with a penalty that ties Q to the step it leads to.
 - Where the task itself ended, V(s') is the absorbing state's: see `bounded_absorbing_value`. Time limits keep theirs.
 """
 
@@ -47,6 +50,7 @@ class IqConfig:
     Attributes:
         divergence: "chi2-mixture" regularises both halves of the batch; the others are the paper's appendix B.
         value_term: how (1 - gamma) E[V(s_0)] is estimated.
+        own_next_value: V(s') in the rewards is that of the critics themselves, with gradient; else the target critics'.
         state_only: rewards r(s, s') = V(s) - gamma V(s'): the demos' actions are not looked at (Sec. 5.4).
     """
 
@@ -55,18 +59,29 @@ class IqConfig:
     divergence: Divergence = "chi2-mixture"
     value_term: ValueTerm = "replay"
     state_only: bool = False
+    own_next_value: bool = False
 
 
 def iq_loss(judged: Judged, config: IqConfig) -> tuple[torch.Tensor, Terms]:
     """Returns -J(Q) averaged over the N critics, and its terms."""
     worth = judged.value if config.state_only else judged.q
-    reward = worth - config.gamma * judged.target_next_value  # (N, B)  Eq. 6
+    reward = (own_reward if config.own_next_value else target_reward)(worth, judged, config.gamma)  # (N, B)
     expert = reward[:, judged.is_expert]
     value_term = VALUE_TERMS[config.value_term](judged, config.gamma)
     gain = DIVERGENCES[config.divergence](expert, config.chi2_alpha).mean()
     spread = mixture_chi2(reward, config.chi2_alpha) if config.divergence == "chi2-mixture" else reward.new_zeros(())
     loss = -gain + value_term + spread
     return loss, {"expert_reward": expert.mean(), "value_gap": value_term, "regulariser": spread + expert.mean() - gain}
+
+
+def target_reward(worth: torch.Tensor, judged: Judged, gamma: float) -> torch.Tensor:
+    """Returns worth - gamma V(s'), (N, B), V(s') from the target critics, a constant. Eq. 6, half a gradient."""
+    return worth - gamma * judged.target_next_value
+
+
+def own_reward(worth: torch.Tensor, judged: Judged, gamma: float) -> torch.Tensor:
+    """Returns worth - gamma V(s'), (N, B), V(s') from the critics that learn, with gradient. Eq. 6 as it stands."""
+    return worth - gamma * judged.next_value
 
 
 def first_value_term(judged: Judged, gamma: float) -> torch.Tensor:

@@ -186,6 +186,12 @@ class DiscreteCriticEnsemble(Ensemble):
         """Returns Q (N, B, K) for obs (B, D)."""
         return self.outputs(self.normaliser(obs))
 
+    @torch.no_grad()
+    def scale_outputs(self, factor: float) -> None:
+        """Makes every Q `factor` times as large: the last layer's weights and biases shrink, or grow."""
+        self.weights[-1].mul_(factor)
+        self.biases[-1].mul_(factor)
+
     def best(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the action of the highest Q, averaged over the critics, (B,) int64."""
         return self(obs).mean(0).argmax(-1)

@@ -43,6 +43,10 @@ class SoftQConfig:
     ema_share: float = 0.005
 
 
+OFFLINE = SoftQConfig(bc_weight=0.0, learning_rate=3e-3, ema_share=0.001)
+"""What is different without practice: an expert is to be fitted closely, and the loss is a likelihood (LOG.md)."""
+
+
 class SoftQAgent:
     """Soft Q-learning with a critic loss that is passed in, beside a cloning term -log pi(a|s) on the demos' rows.
 
@@ -60,6 +64,7 @@ class SoftQAgent:
         self.critic = DiscreteCriticEnsemble(
             normaliser, actions, config.hidden, config.critics, seed, config.layer_norm
         )
+        self.critic.scale_outputs(config.temperature)  # else Q / temperature begins far from even
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.ema_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self._judge, self._judge_after = make_stack(self.critic), make_stack(self.target_critic)

@@ -139,14 +139,15 @@ class TrainConfig:
     """iq: rows from which the value of the start is estimated: first observations, demos, or demos and practice."""
     state_only: Flag = False
     """iq: imitate what was seen, not what was done: the demos' actions are not looked at."""
-    terminal: Literal["bound", "zero", "bootstrap"] = "bound"
-    """Value after the task's end: its bound, zero, or as if the episode went on."""
+    terminal: Literal["bound", "zero", "bootstrap"] | None = None
+    """Value after the task's end: its bound, zero, or as if the episode went on. Default: bound; iq offline on discrete
+    actions zero."""
     temperature: float | None = None
     """Entropy temperature. Default: 0.02, for discrete actions 0.1."""
     learn_temperature: Flag = False
     """Let the temperature follow the entropy of the demos' spread."""
     bc_weight: float | None = None
-    """Weight of cloning beside IQ-Learn; 0: none. Default: 5 online, 50 offline, 1 for discrete actions."""
+    """Weight of cloning beside IQ-Learn; 0: none. Default: 5 online, 50 offline; with discrete actions 1, 0."""
     bc_head: Literal["mse", "gmm"] = "mse"
     """bc: one action by least squares, or a mixture of five Gaussians, for people who did now this, now that."""
     memory: Literal["none", "lstm", "gru"] = "none"
@@ -180,7 +181,7 @@ class TrainConfig:
     practice_limit: int | None = None
     """Longest practice episode in control steps. Default: twice a mean demo, at most the environment's own."""
     keep_pauses: Flag = False
-    """Train on steps in which nothing moves, too. Default: they are left out."""
+    """Train on steps in which nothing moves, too. Default: they are left out, unless actions are discrete."""
     success_blind: Flag = False
     """Control experiment: the policy's own episodes never end at success, only at the time limit."""
     eval_every: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,13 @@ from policies.iq_learn import W1_PENALTY, IqConfig, bounded_absorbing_value, iq_
 from policies.networks import Normaliser
 from policies.sequence_cloning import SequenceCloning
 from policies.soft_agent import CriticLoss, SoftAgent, SoftConfig
-from policies.soft_q import SoftQAgent, SoftQConfig
+from policies.soft_q import OFFLINE, SoftQAgent, SoftQConfig
 from policies.sqil import sqil_absorbing_value, sqil_loss
 from policies.value_dice import DiceConfig, ValueDiceAgent
 from robot_lfd.checkpoint import PolicySpec, cloned_actor
 from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
-from robot_lfd.train.rows import Rows, statistics_of
+from robot_lfd.train.rows import Rows, normaliser_of
 
 DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}
 OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weight of 5 lets it lead away from them
@@ -31,7 +32,7 @@ OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weig
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
     spread = torch.from_numpy(np.atleast_1d(rows.action.std(0)))
-    return _MAKERS[config.algo](config, spec, statistics_of(rows.obs), spread)
+    return _MAKERS[config.algo](config, spec, normaliser_of(rows), spread)
 
 
 def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
@@ -107,20 +108,23 @@ def default_temperature(config: TrainConfig, discrete: bool) -> float:
     return usual if config.temperature is None else config.temperature
 
 
-def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool) -> float | None:
+def learns_by_likelihood(config: TrainConfig, discrete: bool) -> bool:
+    """Whether this is offline IQ-Learn of discrete actions: no practice, no actor, Q alone; see policies.iq_learn."""
+    return discrete and config.algo == "iq" and config.mode == "offline"
+
+
+def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool, discrete: bool) -> float | None:
     """Returns V of the state after the task's end, by the rule of the algorithm; None: V of the last observation.
 
     Args:
         demos_end: whether a demo ended by itself. Where none did, the end is a place that no expert goes to, such as
             a fall: its reward is the least that there is.
     """
-    if config.terminal == "bootstrap":
+    usual = "zero" if learns_by_likelihood(config, discrete) else "bound"
+    terminal = usual if config.terminal is None else config.terminal
+    if terminal == "bootstrap":
         return None
-    if (
-        config.terminal == "zero"
-        or config.algo in ("bc", "dac", "valuedice")
-        or (config.algo == "sqil" and not demos_end)
-    ):
+    if terminal == "zero" or config.algo in ("bc", "dac", "valuedice") or (config.algo == "sqil" and not demos_end):
         return 0.0
     if config.algo == "sqil":
         return sqil_absorbing_value(gamma)
@@ -141,7 +145,10 @@ def _behaviour_cloning(
 
 def iq_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
     """Returns IQ-Learn's loss of the critics with the run's choices."""
-    choices = IqConfig(spec.decision_gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only)
+    choices = IqConfig(
+        spec.decision_gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only,
+        own_next_value=learns_by_likelihood(config, spec.discrete),
+    )  # fmt: skip
     return functools.partial(iq_loss, config=choices)
 
 
@@ -175,9 +182,10 @@ def _soft_agent(
     loss: CriticLoss, config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor
 ) -> SoftAgent | SoftQAgent:
     if spec.discrete:
-        discrete = SoftQConfig(
-            hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
-            layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, SoftQConfig.bc_weight),
+        usual = OFFLINE if learns_by_likelihood(config, discrete=True) else SoftQConfig()
+        discrete = replace(
+            usual, hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
+            layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, usual.bc_weight),
         )  # fmt: skip
         return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
     return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft_config(config, spec), config.seed)

@@ -86,7 +86,8 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
         sizes=(*(int(np.prod(spaces[k].shape)) for k in felt), *(int(np.prod(picture)) for _ in pictures)),
         action_size=actions.shape[0], hidden=config.hidden, critics=config.critics if soft else 0, gamma=gamma,
         temperature=default_temperature(config, discrete=False) if soft else 0.0,
-        absorbing_value=default_absorbing_value(config, gamma, demos_end=arms) if soft else None, actor="pixels",
+        absorbing_value=default_absorbing_value(config, gamma, demos_end=arms, discrete=False) if soft else None,
+        actor="pixels",
         encoder=config.encoder, frame_stack=config.frame_stack, window=config.chunk, execute=execute,
     )  # fmt: skip
     return PixelDemos(sights, expert.demos, felt, known), spec

@@ -60,13 +60,13 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
             raise LfdError(f"unknown observation '{key}'; {first.env_id} has: {', '.join(spaces)}")
     success = None if config.include_failures or not _is_arm(first.env_id) else True
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
+    discrete = isinstance(actions, gym.spaces.Discrete)
     expert = expert_rows(
-        demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses,
+        demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses or discrete,
         correction_weight=config.correction_weight,
     )  # fmt: skip
     rows = expert.rows
     _check_rows(rows, first.env_id)
-    discrete = isinstance(actions, gym.spaces.Discrete)
     gamma = default_gamma(config, _is_arm(first.env_id))
     demos_end = _is_arm(first.env_id) or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
     spec = PolicySpec(
@@ -77,7 +77,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
         temperature=default_temperature(config, discrete), absorbing_value=None,
         discrete=discrete, layer_norm=not config.no_layer_norm, **cloned_shape(config, discrete),
     )  # fmt: skip
-    spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end))
+    spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, discrete))
     check_agent(config, spec)
     return expert, spec
 

@@ -88,6 +88,22 @@ def statistics_of(rows: np.ndarray) -> Normaliser:
     return Normaliser(torch.from_numpy(rows.mean(0)), torch.from_numpy(rows.std(0)))
 
 
+def normaliser_of(rows: Rows) -> Normaliser:
+    """Returns the normaliser of demos' observations; where actions are discrete, `evened_statistics_of` them."""
+    return evened_statistics_of(rows.obs) if rows.action.ndim == 1 else statistics_of(rows.obs)
+
+
+def evened_statistics_of(rows: np.ndarray) -> Normaliser:
+    """Returns the normaliser of rows (N, D), half-way between each column's spread and the one of all together.
+
+    One or three trajectories keep to a narrow way: divided by its own spread, a column that hardly varies there becomes
+    huge a step beside it, where the policy will come. Half-way is the geometric mean (LOG.md, LunarLander).
+    """
+    spread = np.maximum(rows.std(0), STD_FLOOR)
+    evened = np.sqrt(spread * np.sqrt(np.square(spread).mean()))
+    return Normaliser(torch.from_numpy(rows.mean(0)), torch.from_numpy(evened))
+
+
 def taken(rows: Rows, which: np.ndarray) -> Rows:
     """Returns the rows that a mask or a list of indices names."""
     return replace(rows, **{k: getattr(rows, k)[which] for k in (*STEP_COLUMNS, "step", "stretch")})

@@ -31,7 +31,7 @@ from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.reading import mode_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
-from robot_lfd.train.rows import Replay, draw, statistics_of
+from robot_lfd.train.rows import Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
 
 REPLAY_ROWS = 200_000
@@ -140,6 +140,6 @@ class _Session(Session):
 
     def stats(self) -> dict[str, list[float]]:
         """Returns mean and std of each feature column, and the actions' std."""
-        known = statistics_of(self.rows.obs)
+        known = normaliser_of(self.rows)
         spread = np.atleast_1d(self.rows.action.std(0)).tolist()
         return {"mean": known.mean.tolist(), "std": known.std.tolist(), "action_std": spread}

@@ -278,3 +278,25 @@ def make_batch(seed: int = 0) -> Batch:
     obs, action = torch.randn(4, 3, generator=rng), torch.rand(4, 2, generator=rng) * 2 - 1
     after, none = torch.randn(4, 3, generator=rng), torch.zeros(4, dtype=torch.bool)
     return Batch(obs, action, torch.zeros(4), after, none, HALF, obs[:0])
+
+
+def test_with_its_own_next_value_the_reward_has_the_gradient_of_eq_6():
+    q, value, after = (torch.zeros(1, 4, requires_grad=True) for _ in range(3))
+    config = IqConfig(0.9, divergence="chi2", value_term="first", own_next_value=True)
+    iq_loss(judged(q, value, after, torch.full((4,), 7.0)), config)[0].backward()
+    assert q.grad is not None and after.grad is not None
+    assert q.grad[0].tolist() == pytest.approx([-0.5, -0.5, 0.0, 0.0])  # the target critics' 7 counts for nothing
+    assert after.grad[0].tolist() == pytest.approx([0.45, 0.45, 0.0, 0.0])
+
+
+def test_offline_with_its_own_next_value_the_loss_is_a_likelihood_and_a_penalty():
+    # Eq. 9 over the expert's rows alone: V(s') of reward and value term cancel, Q(s, a) - V(s) = temperature log pi
+    rng, temperature, chi2_alpha = torch.Generator().manual_seed(0), 0.3, 0.2
+    table, after = torch.randn(1, 4, 3, generator=rng), torch.randn(1, 4, generator=rng)
+    action = torch.tensor([0, 2, 1, 1])
+    value, q = temperature * torch.logsumexp(table / temperature, -1), table[:, torch.arange(4), action]
+    found = Judged(q, value, after, torch.zeros(4), q[:, :0], torch.ones(4, dtype=torch.bool))
+    config = IqConfig(0.9, chi2_alpha, "chi2", "expert", own_next_value=True)
+    nll = torch.nn.functional.cross_entropy(table[0] / temperature, action)
+    penalty = (q - 0.9 * after).square().mean() / (4 * chi2_alpha)
+    assert float(iq_loss(found, config)[0]) == pytest.approx(float(temperature * nll + penalty), rel=1e-5)

@@ -134,3 +134,12 @@ def make_batch(seed: int) -> Batch:
         torch.from_numpy(expert),
         obs[:0],
     )
+
+
+def test_an_untrained_policy_is_the_same_at_every_temperature():
+    obs = torch.eye(3)
+    chances = [
+        soft_policy(make_agent(SoftQConfig(hidden=(16,), temperature=t)).critic(obs), t) for t in (1.0, 0.1, 0.001)
+    ]
+    torch.testing.assert_close(chances[1], chances[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(chances[2], chances[0], rtol=1e-3, atol=1e-4)

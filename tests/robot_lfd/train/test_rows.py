@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from robot_lfd.train.rows import Replay, Rows, draw, moving, stretches, taken
+import numpy as np
+import torch
+
+from robot_lfd.train.rows import (
+    Replay,
+    Rows,
+    draw,
+    evened_statistics_of,
+    moving,
+    normaliser_of,
+    statistics_of,
+    stretches,
+    taken,
+)
 
 
 def make_rows(moves: list[float], ended: int | None = None) -> Rows:
@@ -52,3 +65,18 @@ def test_first_observations_come_along_only_when_asked_for():
     rows = make_rows([1.0] * 5)
     assert len(draw(np.random.default_rng(0), rows, None, 4).first_obs) == 0
     assert draw(np.random.default_rng(0), rows, None, 4, firsts=3).first_obs.flatten().tolist() == [0.0] * 3
+
+
+def test_columns_of_discrete_demos_are_scaled_half_way_to_their_common_spread():
+    obs = np.array([[0.0, 0.0, 0.0], [0.2, 2.0, 0.0]], np.float32)  # spreads .1, 1 and none, counted as .02
+    common = np.sqrt((0.1**2 + 1.0 + 0.02**2) / 3)
+    expected = np.sqrt(np.array([0.1, 1.0, 0.02]) * common)
+    np.testing.assert_allclose(evened_statistics_of(obs).std.numpy(), expected, rtol=1e-5)
+
+
+def test_only_discrete_demos_are_scaled_so():
+    rows = make_rows([0.1, 0.2, 0.1])
+    wide = replace(rows, obs=np.concatenate([rows.obs, 10 * rows.obs], 1))
+    assert torch.equal(normaliser_of(wide).std, statistics_of(wide.obs).std)
+    discrete = replace(wide, action=np.array([0, 1, 0]))
+    assert torch.equal(normaliser_of(discrete).std, evened_statistics_of(wide.obs).std)
