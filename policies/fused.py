@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from policies.flat import Flat
 from policies.kernels import bias_norm_relu, bias_norm_relu_backward, bias_relu, bias_relu_backward
-from policies.networks import Ensemble, TanhGaussianActor
+from policies.networks import Ensemble, TanhGaussianActor, leading_inside
 
 
 class _Layer(NamedTuple):
@@ -200,7 +200,7 @@ class _TanhGaussian(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, head: torch.Tensor, noise: torch.Tensor, least: torch.Tensor, most: torch.Tensor
+        ctx: Any, head: torch.Tensor, noise: torch.Tensor, least: torch.Tensor, most: torch.Tensor, noise_learns: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         mean, raw = head.chunk(2, -1)
         log_std = raw.clamp(least, most)
@@ -210,22 +210,28 @@ class _TanhGaussian(torch.autograd.Function):
         squash = (before + F.softplus(-2.0 * before)).sub_(math.log(2.0)).mul_(2.0)  # -log(1 - tanh(before)^2)
         gaussian = torch.addcmul(log_std, noise, noise, value=0.5)  # -log of the Gaussian, up to a constant
         constant = most.sum() - 0.5 * math.log(2.0 * math.pi) * len(most)
-        ctx.save_for_backward(action, spread, (raw == log_std).float())
+        ctx.save_for_backward(action, spread, raw < least, raw > most)
+        ctx.noise_learns = noise_learns
         return action, squash.sub_(gaussian).sum(-1).add_(constant)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_action: torch.Tensor, d_log_prob: torch.Tensor) -> tuple[Any, ...]:  # pyright: ignore
-        action, spread, free = ctx.saved_tensors
+        action, spread, below, above = ctx.saved_tensors
         d_log_prob = d_log_prob.unsqueeze(-1)
         # d tanh(x) / dx = 1 - tanh(x)^2; d log density / dx = 2 tanh(x); d log density / d log_std = -1, noise as it is
         d_mean = torch.addcmul(d_action, action, 2.0 * d_log_prob - d_action * action)
-        d_log_std = torch.addcmul(-d_log_prob, d_mean, spread).mul_(free)
-        return torch.cat([d_mean, d_log_std], -1), None, None, None
+        d_log_std = torch.addcmul(-d_log_prob, d_mean, spread)
+        if ctx.noise_learns:
+            d_log_std = leading_inside(d_log_std, below, above)
+        else:
+            d_log_std.masked_fill_(below | above, 0.0)
+        return torch.cat([d_mean, d_log_std], -1), None, None, None, None
 
 
 def tanh_gaussian(
     actor: TanhGaussianActor, head: torch.Tensor, noise: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns action (B, A) and log density (B,) as TanhGaussianActor.sample does, from the head's output (B, 2 A)."""
-    return _TanhGaussian.apply(head, noise, actor.log_std_min, actor.log_std_max)  # pyright: ignore[reportReturnType]
+    bounds = actor.log_std_min, actor.log_std_max
+    return _TanhGaussian.apply(head, noise, *bounds, actor.noise_learns)  # pyright: ignore[reportReturnType]

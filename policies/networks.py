@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,20 +54,44 @@ class Columns(Normaliser):
         return super().forward(obs[..., self.first : self.first + len(self.mean)])
 
 
+class _Bounded(torch.autograd.Function):
+    """Clamps, and lets a gradient through beyond a bound where a step along it leads back inside."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, least: torch.Tensor, most: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(x < least, x > most)
+        return x.clamp(least, most)
+
+    @staticmethod
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return leading_inside(slope, *ctx.saved_tensors), None, None
+
+
+def leading_inside(slope: torch.Tensor, below: torch.Tensor, above: torch.Tensor) -> torch.Tensor:
+    """Returns the slope without what would lead a descent further below or above its bounds; all of one shape."""
+    return torch.where((below & (slope > 0)) | (above & (slope < 0)), 0.0, slope)
+
+
 class TanhGaussianActor(nn.Module):
     """Maps observations (B, D) to a Gaussian over R^A that tanh squashes into [-1, 1]^A.
 
     Args:
         spread: (A,) standard deviation of the demos' actions. The noise of a dimension stays below it, so that what
             nobody moved, such as the wrist, is not moved by exploring either: ten demos do not show how to turn back.
+        noise_learns: the noise begins at the spread, and gradients lead it from there. Else it begins above, where the
+            bound lets no gradient through, and stays at the spread in most states: better with a fixed, low
+            temperature, at which noise that learns soon vanishes, and practice with it (LOG.md).
     """
 
     log_std_min: torch.Tensor
     log_std_max: torch.Tensor
 
-    def __init__(self, normaliser: Normaliser, spread: torch.Tensor, hidden: Sequence[int], seed: int) -> None:
+    def __init__(
+        self, normaliser: Normaliser, spread: torch.Tensor, hidden: Sequence[int], seed: int, *,
+        noise_learns: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.normaliser, action_size = normaliser, len(spread)
+        self.normaliser, self.noise_learns, action_size = normaliser, noise_learns, len(spread)
         log_spread = (spread + LEAST_SPREAD).log().clamp(max=LOG_STD_MAX)
         self.register_buffer("log_std_max", log_spread, persistent=False)  # a checkpoint keeps the spread in stats.json
         self.register_buffer("log_std_min", (log_spread - 2.0).clamp(max=LOG_STD_MIN), persistent=False)
@@ -76,11 +101,16 @@ class TanhGaussianActor(nn.Module):
             layers = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ReLU())]
             self.trunk = nn.Sequential(*layers)
             self.head = nn.Linear(sizes[-1], 2 * action_size)
+        if noise_learns:
+            with torch.no_grad():
+                self.head.bias[action_size:] = self.log_std_max
 
     def forward(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the mean before tanh (B, A) and the log of the standard deviation (B, A)."""
-        mean, log_std = self.head(self.trunk(self.normaliser(obs))).chunk(2, -1)
-        return mean, log_std.clamp(self.log_std_min, self.log_std_max)
+        mean, raw = self.head(self.trunk(self.normaliser(obs))).chunk(2, -1)
+        if self.noise_learns:
+            return mean, _Bounded.apply(raw, self.log_std_min, self.log_std_max)  # pyright: ignore
+        return mean, raw.clamp(self.log_std_min, self.log_std_max)
 
     def best(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the deterministic action tanh(mean), (B, A)."""

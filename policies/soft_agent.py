@@ -66,7 +66,8 @@ class SoftConfig:
     """What the default recipe sets; LOG.md has the measurement behind each number.
 
     Attributes:
-        learn_temperature: from `temperature` on, towards an entropy of -1 per dimension, in units of the demos' spread.
+        learn_temperature: from `temperature` on, towards an entropy of -1 per dimension, in units of the demos' spread;
+            the actor's noise learns too. Else it stays at that spread, see TanhGaussianActor.
         bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays.
         q_filter: cloning counts only where the critics rate the demo's action above the actor's own.
         actor_step: "soft" climbs Q; "advantage" clones the batch's actions, the better the more.
@@ -109,7 +110,7 @@ class SoftAgent:
     ) -> None:  # fmt: skip
         self.critic_loss, self.absorbing_value, self.share = critic_loss, absorbing_value, share
         self.config, self.action_size, self.updates = config, len(spread), 0
-        self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed)
+        self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed, noise_learns=config.learn_temperature)
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
         judged = critic_normaliser or normaliser
         self.critic = CriticEnsemble(

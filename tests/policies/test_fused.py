@@ -62,10 +62,11 @@ def test_what_is_not_a_number_stays_visible():
         assert torch.isnan(stack(x)[:, 1]).all() and torch.isfinite(stack(x)[:, [0, 2]]).all()
 
 
-def test_the_actors_samples_and_their_gradients_are_those_of_the_network():
-    actor = make_actor()
+@pytest.mark.parametrize("noise_learns", [False, True])
+def test_the_actors_samples_and_their_gradients_are_those_of_the_network(noise_learns: bool):
+    actor = make_actor(noise_learns)
     with torch.no_grad():
-        actor.head.bias[2:] = torch.tensor([5.0, -1.5])  # one log_std above its bound, one inside
+        actor.head.bias[2:] = torch.tensor([5.0, -1.7])  # one log_std above its bound, one near it
     plain, stack = copy.deepcopy(actor), Stack(actor)
     obs, noise, slope = torch.randn(40, 3), torch.randn(40, 2), torch.randn(40, 2)
     expected = plain.sample(obs, noise)[:2]
@@ -119,5 +120,6 @@ def make_critic(layer_norm: bool = True) -> CriticEnsemble:
     return critic
 
 
-def make_actor() -> TanhGaussianActor:
-    return TanhGaussianActor(Normaliser(torch.zeros(3), torch.ones(3)), torch.tensor([0.5, 0.2]), (24, 16), seed=1)
+def make_actor(noise_learns: bool = False) -> TanhGaussianActor:
+    normaliser, spread = Normaliser(torch.zeros(3), torch.ones(3)), torch.tensor([0.5, 0.2])
+    return TanhGaussianActor(normaliser, spread, (24, 16), seed=1, noise_learns=noise_learns)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.distributions import Normal, TransformedDistribution
 from torch.distributions.transforms import TanhTransform
 
-from policies.networks import CriticEnsemble, Normaliser, TanhGaussianActor, move_towards, tanh_gaussian_log_prob
+from policies.networks import (
+    LEAST_SPREAD,
+    CriticEnsemble,
+    Normaliser,
+    TanhGaussianActor,
+    move_towards,
+    tanh_gaussian_log_prob,
+)
 
 
 def test_the_log_density_is_that_of_torchs_own_tanh_normal():
@@ -60,3 +68,22 @@ def test_a_dimension_that_nobody_moved_is_not_moved_by_exploring():
     action, log_prob, best = actor.sample(obs, torch.randn(500, 2))
     assert float((action - best)[:, 1].abs().max()) < 0.02 < 0.05 < float((action - best)[:, 0].abs().mean())
     assert log_prob.mean() < 3.0
+
+
+@pytest.mark.parametrize("noise_learns", [False, True])
+def test_noise_that_does_more_harm_than_its_entropy_is_worth_falls_where_it_learns(noise_learns: bool):
+    spread = torch.tensor([0.2, 0.05])
+    actor = TanhGaussianActor(
+        Normaliser(torch.zeros(3), torch.ones(3)), spread, (8,), seed=0, noise_learns=noise_learns
+    )
+    optimiser = torch.optim.Adam(actor.parameters(), lr=0.01)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        action, log_prob, _ = actor.sample(torch.randn(64, 3, generator=draw), torch.randn(64, 2, generator=draw))
+        loss = (30.0 * action.square().sum(-1) + 0.02 * log_prob).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    std = actor(torch.zeros(1, 3))[1].exp()[0]
+    assert bool((std < 0.5 * spread).all()) == noise_learns
+    assert torch.allclose(std, spread + LEAST_SPREAD) != noise_learns
