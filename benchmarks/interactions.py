@@ -20,10 +20,11 @@ from typing import Any
 from measured import machine, measure_all
 
 from robot_lfd.checkpoint import finished_checkpoints, read_spec
-from robot_lfd.config import EvalConfig, TrainConfig
+from robot_lfd.config import EvalConfig
 from robot_lfd.demos.spec import software_versions
 from robot_lfd.evaluate import run as evaluate
 from robot_lfd.evaluations import read_evaluations
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.trainer import run as train
 
 ROWS: dict[str, dict[str, Any]] = {

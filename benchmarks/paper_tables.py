@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from measured import commit, measure_all
 
-from robot_lfd.config import EvalConfig, TrainConfig
+from robot_lfd.config import EvalConfig
 from robot_lfd.demos.convert.trajectories_npz import import_trajectories
 from robot_lfd.demos.spec import software_versions
 from robot_lfd.evaluate import run as evaluate
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.trainer import run as train
 
 # Where the file holds no rewards. Hopper: 1 + forward velocity - 0.001 |a|^2, summed over the recorded states (3,499 in

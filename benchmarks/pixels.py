@@ -22,11 +22,12 @@ from typing import Any
 from measured import machine
 
 from robot_lfd.checkpoint import load_policy
-from robot_lfd.config import RecordConfig, TrainConfig
+from robot_lfd.config import RecordConfig
 from robot_lfd.demos.spec import software_versions
 from robot_lfd.envs.registry import make_env
 from robot_lfd.evaluate import evaluate, sight_of
 from robot_lfd.record import run as record
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.trainer import run as train
 
 FIRST_SEED = 1000

@@ -24,11 +24,11 @@ import torch
 from measured import machine
 
 from robot_lfd.cli import call
-from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.vector import make_vector_env
 from robot_lfd.scale.cluster import Cluster, joined
 from robot_lfd.train.agents import make_agent
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.far_practice import FarPractice, piece_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice

@@ -43,6 +43,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {  # words -> config class, module:f
     "doctor": ("DoctorConfig", "robot_lfd.doctor:run", "say what is missing and how to get it"),
 }
 
+# first word -> where its config class is; the others': robot_lfd.config
+HOMES = {"data": "robot_lfd.demos.config", "train": "robot_lfd.train.config", "sweep": "robot_lfd.train.config"}
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command. Exit code 0: done; 1: a plain one-line error; 2: usage."""
@@ -82,7 +85,7 @@ def _split(argv: list[str]) -> tuple[str, list[str]]:
 def _parse(class_name: str, words: str, rest: list[str]) -> Any:
     import tyro
 
-    home = "robot_lfd.demos.config" if words.startswith("data ") else "robot_lfd.config"
+    home = HOMES.get(words.split()[0], "robot_lfd.config")
     cls = getattr(importlib.import_module(home), class_name)
     return tyro.cli(cls, args=rest, prog=f"lfd {words}", description=cls.__doc__)
 

@@ -9,13 +9,14 @@ from typing import Any, Literal
 from rich.console import Console
 
 from robot_lfd.checkpoint import finished_checkpoints
-from robot_lfd.config import DemoConfig, DeployConfig, EvalConfig, RecordConfig, ReviewConfig, TrainConfig
+from robot_lfd.config import DemoConfig, DeployConfig, EvalConfig, RecordConfig, ReviewConfig
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.deploy import run as deploy
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import run as evaluate
 from robot_lfd.record import run as record
 from robot_lfd.review.page import run as review
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.trainer import run as train
 
 VIDEO_EPISODES = 4

@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluations import read_evaluations
 from robot_lfd.intervals import pooled_interval
 from robot_lfd.metrics import read_metrics
 from robot_lfd.remote import url_of
+from robot_lfd.train.config import TrainConfig
 
 SEED_FOLDER = "seed-"
 NOT_A_SETTING = {"command", "out", "seed", "seeds", "resume", "json", "eval_every", "eval_episodes", "checkpoint_every"}

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from robot_lfd.cli import call
-from robot_lfd.config import TrainConfig
+from robot_lfd.train.config import TrainConfig
 
 PAGES = Path(__file__).parent.parent / "docs"
 PLAIN = {"demos", "out", "mode", "steps", "seed", "json", "batch_rows", "algo"}  # shown in the examples or said by name

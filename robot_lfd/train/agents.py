@@ -21,8 +21,8 @@ from policies.soft_q import OFFLINE, SoftQAgent, SoftQConfig
 from policies.sqil import sqil_absorbing_value, sqil_loss
 from policies.value_dice import DiceConfig, ValueDiceAgent
 from robot_lfd.checkpoint import PolicySpec, cloned_actor
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.rows import Rows, normaliser_of
 
 DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}

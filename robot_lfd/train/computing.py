@@ -6,8 +6,8 @@ import torch
 
 from policies.looking import Compute
 from policies.sharing import Share
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
+from robot_lfd.train.config import TrainConfig
 
 
 def computing(config: TrainConfig, share: Share = Share()) -> tuple[Compute, str]:

@@ -15,11 +15,11 @@ import torch
 
 from policies.agent import Agent
 from robot_lfd.checkpoint import PolicySpec
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.scale.cluster import Cluster
 from robot_lfd.scale.jobs import ATTEMPTS
 from robot_lfd.train.agents import make_agent
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.practice import SEEDS_A_RUN, Practice, Results, restore, scalars_of, state_of
 from robot_lfd.train.rows import STEP_COLUMNS, Replay, Rows
 

@@ -17,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from policies.agent import under
 from robot_lfd.checkpoint import PolicySpec, load_policy, read_json, read_tensors, save_checkpoint
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import evaluate
 from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics, NoMetrics
+from robot_lfd.train.config import TrainConfig
 
 LOG_EVERY = 100
 WARM_UP_ROWS = 200  # practice steps before the first online update of a soft actor-critic

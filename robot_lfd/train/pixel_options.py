@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
+from robot_lfd.train.config import TrainConfig
 
 SOFT = ("iq", "sqil")  # algorithms of the soft actor-critic that learn from pictures
 DEFAULT_STEPS = {"bc": 5_000, "distill": 8_000, "iq": 10_000, "sqil": 10_000}

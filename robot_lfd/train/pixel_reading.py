@@ -9,7 +9,6 @@ import gymnasium as gym
 import numpy as np
 
 from robot_lfd.checkpoint import LearnedPolicy, PolicySpec, load_policy
-from robot_lfd.config import TrainConfig
 from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.select import Selection
 from robot_lfd.demos.store import DemoStore
@@ -17,6 +16,7 @@ from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.train.agents import chunk_execute, default_absorbing_value, default_gamma, default_temperature
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import expert_rows
 from robot_lfd.train.images import Sights, demo_sights
 from robot_lfd.train.pixel_options import SOFT, check_options, check_pixels, state_weight

@@ -8,7 +8,6 @@ import gymnasium as gym
 import numpy as np
 
 from robot_lfd.checkpoint import PolicySpec
-from robot_lfd.config import TrainConfig
 from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.select import Selection
 from robot_lfd.demos.store import DemoStore
@@ -23,6 +22,7 @@ from robot_lfd.train.agents import (
     default_gamma,
     default_temperature,
 )
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import Expert, expert_rows
 from robot_lfd.train.pixel_options import check_options, pixel_steps
 from robot_lfd.train.rows import Rows

@@ -8,8 +8,8 @@ from pathlib import Path
 import gymnasium as gym
 
 from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy, read_json
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
+from robot_lfd.train.config import TrainConfig
 
 
 def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:

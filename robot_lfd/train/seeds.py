@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from robot_lfd.checkpoint import finished_checkpoints, read_spec
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import Diverged, LfdError
 from robot_lfd.metrics import read_metrics
 from robot_lfd.remote import RemoteFolder, local_home, url_of
@@ -19,6 +18,7 @@ from robot_lfd.runs import SEED_FOLDER, seed_folders
 from robot_lfd.scale.cluster import is_asked_for
 from robot_lfd.scale.jobs import Progress, run_jobs
 from robot_lfd.train import trainer
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.far_practice import check_rollouts
 from robot_lfd.train.reading import steps_of
 from robot_lfd.train.several_devices import check_shared, started_by_torchrun

@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 
 from policies.sharing import Share
-from robot_lfd.config import TrainConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.remote import url_of
+from robot_lfd.train.config import TrainConfig
 
 PATIENCE = timedelta(hours=2)  # the others wait while the first one evaluates or compiles
 

@@ -15,12 +15,13 @@ from typing import Any
 from rich.console import Console
 
 from robot_lfd import compare
-from robot_lfd.config import CompareConfig, SweepConfig, TrainConfig
+from robot_lfd.config import CompareConfig
 from robot_lfd.durable import replace_file
 from robot_lfd.errors import LfdError
 from robot_lfd.remote import RemoteFolder, url_of
 from robot_lfd.scale.board import Board
 from robot_lfd.scale.cluster import joined
+from robot_lfd.train.config import SweepConfig, TrainConfig
 from robot_lfd.train.reading import steps_of
 from robot_lfd.train.sweep_space import rungs_of, trials_of
 from robot_lfd.train.sweep_trials import Search, Trial, search

@@ -10,8 +10,8 @@ import types
 import typing
 from typing import Any
 
-from robot_lfd.config import SweepConfig, TrainConfig
 from robot_lfd.errors import LfdError
+from robot_lfd.train.config import SweepConfig, TrainConfig
 from robot_lfd.train.reading import steps_of
 
 REDUCTION = 3  # of the trials that reach a rung, one in so many goes on

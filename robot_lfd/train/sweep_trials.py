@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from robot_lfd import evaluate
-from robot_lfd.config import EvalConfig, TrainConfig
+from robot_lfd.config import EvalConfig
 from robot_lfd.durable import held, remove_folder
 from robot_lfd.errors import Diverged, LfdError
 from robot_lfd.evaluations import read_evaluations
@@ -23,6 +23,7 @@ from robot_lfd.remote_runs import published
 from robot_lfd.scale.board import Board
 from robot_lfd.scale.jobs import ATTEMPTS
 from robot_lfd.train import trainer
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.reading import steps_of
 from robot_lfd.train.sweep_space import REDUCTION
 

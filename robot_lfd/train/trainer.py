@@ -16,7 +16,6 @@ from policies.soft_agent import SoftAgent
 from policies.soft_q import SoftQAgent
 from policies.value_dice import ValueDiceAgent
 from robot_lfd.checkpoint import PolicySpec
-from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.vector import make_vector_env
 from robot_lfd.errors import Diverged
@@ -24,6 +23,7 @@ from robot_lfd.metrics import Metrics
 from robot_lfd.scale.cluster import Cluster, joined
 from robot_lfd.train import pixels
 from robot_lfd.train.agents import make_agent
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import Expert, told, usual_steps
 from robot_lfd.train.far_practice import FarPractice
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from robot_lfd.cli import call
-from robot_lfd.config import TrainConfig
 from robot_lfd.envs.registry import make_env
 from robot_lfd.metrics import read_metrics
 from robot_lfd.scale.cluster import Cluster
 from robot_lfd.train.agents import make_agent
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.far_practice import FarPractice, Rollouts, acting, piece_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import read

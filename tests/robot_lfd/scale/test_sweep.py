@@ -17,12 +17,12 @@ import fsspec
 import pytest
 
 from robot_lfd.cli import call
-from robot_lfd.config import SweepConfig
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluations import read_evaluations
 from robot_lfd.metrics import read_metrics
 from robot_lfd.remote import RemoteFolder
 from robot_lfd.remote_runs import fetched
+from robot_lfd.train.config import SweepConfig
 from robot_lfd.train.sweep_space import rungs_of, trials_of
 from robot_lfd.train.sweep_trials import Trial
 

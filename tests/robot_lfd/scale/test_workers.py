@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 from robot_lfd.cli import call
-from robot_lfd.config import TrainConfig
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluations import read_evaluations
@@ -24,6 +23,7 @@ from robot_lfd.metrics import read_metrics
 from robot_lfd.scale import jobs
 from robot_lfd.scale.jobs import Progress, Seen, run_jobs
 from robot_lfd.train import trainer
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.seeds import TrainJob
 
 pytestmark = pytest.mark.xdist_group("ray")  # one Ray for all of them, whoever runs beside

@@ -11,9 +11,9 @@ import pytest
 from policies.soft_q import OFFLINE, SoftQAgent, SoftQConfig
 from robot_lfd.checkpoint import find_checkpoint, read_json
 from robot_lfd.cli import call
-from robot_lfd.config import TrainConfig
 from robot_lfd.demos.convert.trajectories_npz import import_trajectories
 from robot_lfd.train.agents import make_agent
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.reading import read
 
 

@@ -15,12 +15,12 @@ import torch
 import robot_lfd
 from policies.encoders import SmallEncoder
 from robot_lfd.cli import call
-from robot_lfd.config import TrainConfig
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.evaluate import sight_of
 from robot_lfd.rollout import rollout
 from robot_lfd.runs import families
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.pixel_reading import read_pixels
 
 FAST = ["--obs", "pixels", "--hidden", "16", "--batch-rows", "4", "--shift-px", "2", "--checkpoint-every", "1000"]

@@ -1,0 +1,174 @@
+"""What `lfd train` and `lfd sweep` are asked for: one frozen dataclass each, see robot_lfd.config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from robot_lfd.config import Flag, JsonFlag
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a policy from demos.
+
+    Example: lfd train --demos demos/lift --algo iq --mode online --out runs/lift-iq
+    """
+
+    demos: tuple[Path, ...]
+    """One or more datasets of the same environment."""
+    out: Path
+    """Run folder."""
+    algo: Literal["iq", "bc", "sqil", "dac", "valuedice", "distill"] = "iq"
+    """iq: IQ-Learn; bc: behaviour cloning; distill: pixels learn from --teacher; to compare: sqil, dac, valuedice."""
+    mode: Literal["online", "offline"] = "online"
+    """online: the policy also practises in the simulator; offline: demos alone (no better than bc so far)."""
+    steps: int | None = None
+    """Gradient steps. Default: 5000 for bc, else 25000."""
+    seed: int = 0
+    """Seeds everything that is drawn."""
+    seeds: int | None = None
+    """Train so many runs, OUT/seed-0, OUT/seed-1, ..., counting up from --seed."""
+    workers: int | None = None
+    """--seeds: so many at once, in processes of Ray (extra ray). Default: one after the other."""
+    address: str | None = None
+    """HOST:PORT of a Ray cluster that is running, in the place of processes on this machine."""
+    resume: Flag = False
+    """Continue the run in --out from its last checkpoint, exactly; with --seeds, whatever is not finished."""
+    obs: Literal["state", "pixels"] = "state"
+    """What the policy sees. pixels: the demos' pictures and what the arm feels of itself, nothing of any object."""
+    cameras: tuple[str, ...] = ()
+    """pixels: whose pictures. Default: all that the demos hold."""
+    frame_stack: int = 1
+    """pixels: how many pictures of each camera, the latest last, are seen at once."""
+    encoder: Literal["small", "drqv2", "impala"] = "small"
+    """pixels: network from picture to vector; small is made for a CPU."""
+    shift_px: int = 4
+    """pixels: pictures are shifted at random by up to so much in training; 0 switches it off."""
+    colour_jitter: float = 0.0
+    """pixels: colours are changed at random by up to this share in training."""
+    state_weight: float | None = None
+    """pixels: weight of guessing the simulator's state in training. Default: 1 for distill, else 0, state unseen."""
+    critic_sees: Literal["state", "pixels"] = "state"
+    """pixels, iq and sqil: what the critics look at in training; the policy itself never sees the state."""
+    encoder_gradient: Literal["critic", "actor", "none"] | None = None
+    """pixels: whose losses teach the encoders. Default: actor, but critic where the critics see pixels.
+    none: they stay as cloning, or --encoder-weights, left them."""
+    encoder_weights: Path | None = None
+    """pixels: begin with the encoders of this run, or of a safetensors file."""
+    train_on: Literal["auto", "cpu", "cuda"] = "auto"
+    """pixels: where networks and pictures are. auto: on a GPU where there is one."""
+    teacher: Path | None = None
+    """distill: a run on state, of the same environment, that labels what the pixel policy sees."""
+    teacher_steps: int = 1500
+    """distill: the share of practice steps that the teacher drives falls to nothing over so many."""
+    features: tuple[str, ...] = ()
+    """Observation keys for the policy. Default: the environment's own policy_keys (relative features)."""
+    max_demos: int | None = None
+    """Use only the first so many demos."""
+    include_failures: Flag = False
+    """Train on demos labelled as failures too. Default: successes alone."""
+    correction_weight: int | None = None
+    """How often a step driven by hand in a rollout counts. Default: all of them together weigh as much as the demos."""
+    gamma: float | None = None
+    """Discount per control step. Default: 0.97 on arms, 0.99 on other environments."""
+    critics: int = 2
+    """How many critics; their mean counts."""
+    no_layer_norm: Flag = False
+    """Critics without LayerNorm."""
+    batch_rows: int = 128
+    """Rows of each half of a batch: expert and replay."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers of actor and critics."""
+    divergence: Literal["chi2-mixture", "chi2", "tv", "w1", "kl", "js", "hellinger"] = "chi2-mixture"
+    """iq: distance between the expert's and the policy's ways that is made small."""
+    chi2_alpha: float = 0.5
+    """iq: rewards stay below 4 times this (chi2 divergences)."""
+    value_term: Literal["first", "expert", "replay"] = "replay"
+    """iq: rows from which the value of the start is estimated: first observations, demos, or demos and practice."""
+    state_only: Flag = False
+    """iq: imitate what was seen, not what was done: the demos' actions are not looked at."""
+    terminal: Literal["bound", "zero", "bootstrap"] | None = None
+    """Value after the task's end: its bound, zero, or as if the episode went on. Default: bound; iq offline on discrete
+    actions zero."""
+    temperature: float | None = None
+    """Entropy temperature. Default: 0.02, for discrete actions 0.1."""
+    learn_temperature: Flag = False
+    """Let the temperature follow the entropy of the demos' spread."""
+    bc_weight: float | None = None
+    """Weight of cloning beside IQ-Learn; 0: none. Default: 5 online, 50 offline; with discrete actions 1, 0."""
+    bc_head: Literal["mse", "gmm"] = "mse"
+    """bc: one action by least squares, or a mixture of five Gaussians, for people who did now this, now that."""
+    memory: Literal["none", "lstm", "gru"] = "none"
+    """bc: a recurrent network; its layers have the widths of --hidden, all of one width."""
+    memory_steps: int = 10
+    """bc: steps after which memory begins anew, and the length of the pieces of demos that it learns from."""
+    chunk: int = 1
+    """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again."""
+    chunk_execute: int | None = None
+    """bc: how many of them are done before the policy looks again. Default: half of them."""
+    chunk_blend: Flag = False
+    """bc: say a chunk at every step and do the mean of all that was said about it."""
+    bc_decay_steps: int = 0
+    """The cloning weight falls to a tenth over so many steps; 0: it stays."""
+    q_filter: Flag = False
+    """Clone the demo's action only where the critics rate it above the policy's own."""
+    actor_step: Literal["soft", "advantage"] = "soft"
+    """soft: climb Q; advantage: clone the batch's actions, the better the more."""
+    action_noise: float = 0.0
+    """Standard deviation of noise on the demos' actions, of the range [-1, 1]."""
+    updates_per_step: int = 1
+    """Gradient steps per practice step."""
+    copies: int = 1
+    """Practise in so many copies of the environment (--obs state, online), which step while the networks learn."""
+    rollout_workers: int = 0
+    """online, on state: so many processes of Ray (extra ray) practise while this one learns. Default: it does both."""
+    staleness_bound: int = 200
+    """--rollout-workers: fewer gradient steps than this lie between a step's weights and its first use."""
+    pretrain_steps: int = 1500
+    """Gradient steps of behaviour cloning before IQ-Learn begins."""
+    practice_limit: int | None = None
+    """Longest practice episode in control steps. Default: twice a mean demo, at most the environment's own."""
+    keep_pauses: Flag = False
+    """Train on steps in which nothing moves, too. Default: they are left out, unless actions are discrete."""
+    success_blind: Flag = False
+    """Control experiment: the policy's own episodes never end at success, only at the time limit."""
+    eval_every: int = 0
+    """Evaluate every so many steps during training; 0: not at all."""
+    eval_episodes: int = 20
+    """Episodes of such an evaluation."""
+    checkpoint_every: int = 2500
+    """Steps between checkpoints."""
+    json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Try many settings of lfd train on workers (extra ray); those that fall behind are stopped early (ASHA).
+
+    Example: lfd sweep --demos demos/lift --out sweeps/lift --set algo=iq steps=9000 gamma=0.95,0.97 bc_weight=1,5
+    """
+
+    demos: tuple[Path, ...]
+    """One or more datasets of the same environment."""
+    out: Path
+    """Folder for the runs, one a setting, and the page that compares them."""
+    set: tuple[str, ...]
+    """Fields of lfd train as NAME=VALUE,VALUE,...; with one value, the same in all. Several numbers in one value:
+    hidden=64+64. A range to draw from, with --random: temperature=0.005..0.1."""
+    random: int | None = None
+    """Try so many of the combinations, drawn by --seed. Default: all."""
+    seed: int = 0
+    """Decides which."""
+    full: Flag = False
+    """Train every setting to its end. Default: two in three stop after a ninth and after a third of the steps."""
+    eval_episodes: int = 20
+    """Episodes of each evaluation, from the same starts for all."""
+    resume: Flag = False
+    """Continue the sweep in --out; what is finished is not done again."""
+    workers: int | None = None
+    """So many at once. Default: one for each core."""
+    address: str | None = None
+    """HOST:PORT of a Ray cluster that is running, in the place of processes on this machine."""
+    json: JsonFlag = False
