@@ -1,4 +1,4 @@
-"""MuJoCo's, BLAS' and LAPACK's own C functions for compiled code: by address, without Python and without its lock."""
+"""MuJoCo's and LAPACK's own C functions for compiled code: by address, without Python and without its lock."""
 
 # pyright: reportAttributeAccessIssue=false
 # mujoco is a compiled module without types
@@ -29,15 +29,27 @@ _POINTER = ir.IntType(8).as_pointer()
 
 
 def _call(typingctx, function, arguments):
-    """Calls void f(...) at the address `function`; `arguments` is a tuple of pointers and whole numbers, as intp."""
+    """Calls void f(...) at the address `function`; `arguments` is a tuple of doubles and, as intp, of all else."""
+    kinds = [types.float64 if isinstance(kind, types.Float) else types.intp for kind in arguments]
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * len(arguments))
-        values = [builder.extract_value(args[1], i) for i in range(len(arguments))]
+        kind = ir.FunctionType(ir.VoidType(), [context.get_value_type(each) for each in kinds])
+        values = [builder.extract_value(args[1], i) for i in range(len(kinds))]
         builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.UniTuple(types.intp, len(arguments))), codegen
+    return types.void(types.intp, types.Tuple(kinds)), codegen
+
+
+def _call_real(typingctx, function, arguments):
+    """Returns double f(...) at the address `function`; `arguments` is a tuple of pointers and whole numbers."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.DoubleType(), [ir.IntType(64)] * len(arguments))
+        values = [builder.extract_value(args[1], i) for i in range(len(arguments))]
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+
+    return types.float64(types.intp, types.UniTuple(types.intp, len(arguments))), codegen
 
 
 def _geom_distance(typingctx, function, model, data, geom, other, limit, segment):
@@ -54,6 +66,7 @@ def _geom_distance(typingctx, function, model, data, geom, other, limit, segment
 
 
 call: Any = intrinsic(_call)  # numba hands it the first argument
+call_real: Any = intrinsic(_call_real)
 geom_distance: Any = intrinsic(_geom_distance)
 
 

@@ -7,6 +7,7 @@ from numba import njit
 from robosuite.utils.control_utils import nullspace_torques
 
 from robot_lfd.envs.mujoco_calls import call
+from robot_lfd.envs.numpy_blas import times_vector
 
 _NEARLY_SINGULAR = 1e-6
 _ORDINARY = 1e100  # LAPACK scales a matrix first whose largest entry is beyond 1e139, or below its inverse
@@ -61,8 +62,13 @@ def _pinv(lapack, a):
 
 
 @njit(cache=True, nogil=True)
-def exact_torques(lapack, mass, jacobian, force, torque, uncoupled, rest_joints, joint_pos, joint_vel, gravity, told):
-    """Writes the arm's torques (J,) into `told`: robosuite's own operations in its own order, so its last bits."""
+def exact_torques(
+    lapack, blas, mass, jacobian, force, torque, uncoupled, rest_joints, joint_pos, joint_vel, gravity, told
+):
+    """Writes the arm's torques (J,) into `told`: robosuite's own operations in its own order, so its last bits.
+
+    robosuite has numba compute some of them, by scipy's BLAS, and numpy the others, by its own: `lapack` and `blas`.
+    """
     by_column = mass.T.copy().T  # robosuite indexes twice, which leaves columns: another order, other last bits
     inverse = np.linalg.inv(by_column)
     both = _pinv(lapack, np.dot(np.dot(jacobian, inverse), jacobian.T))
@@ -70,10 +76,10 @@ def exact_torques(lapack, mass, jacobian, force, torque, uncoupled, rest_joints,
     if uncoupled:
         for at, wanted in ((0, force), (3, torque)):
             rows = jacobian[at : at + 3]
-            wrench[at : at + 3] = np.dot(_pinv(lapack, np.dot(np.dot(rows, inverse), rows.T)), wanted)
+            wrench[at : at + 3] = times_vector(blas, _pinv(lapack, np.dot(np.dot(rows, inverse), rows.T)), wanted)
     else:
-        wrench[:] = np.dot(both, np.concatenate((force, torque)))
-    torques = np.dot(jacobian.T, wrench)
+        wrench[:] = times_vector(blas, both, np.concatenate((force, torque)))
+    torques = times_vector(blas, jacobian.T, wrench)
     joints = jacobian.shape[1]
     null = np.eye(joints, joints) - np.dot(np.dot(np.dot(inverse, jacobian.T), both), jacobian)
     still = nullspace_torques(by_column, null, rest_joints, joint_pos, joint_vel)

@@ -14,6 +14,7 @@ from robosuite.utils.control_utils import orientation_error
 from robosuite.utils.transform_utils import quat2mat
 
 from robot_lfd.envs.mujoco_calls import FUNCTIONS, call
+from robot_lfd.envs.numpy_blas import norm, times_matrix, times_vector
 from robot_lfd.envs.operational_space import exact_torques, quick_torques
 from robot_lfd.envs.separations import forget, separate
 
@@ -162,10 +163,10 @@ def _told_fingers(fingers, action):
 
 
 @njit(cache=True, nogil=True)
-def _turn(vec, cos, sin):
+def _turn(blas, vec, cos, sin):
     """Returns quat2mat(axisangle2quat(vec)), (3, 3); `cos` and `sin` are of half the angle, as numpy rounds them."""
     quaternion = np.array([0.0, 0.0, 0.0, 1.0])
-    angle = np.sqrt(np.dot(vec, vec))
+    angle = norm(blas, vec)
     if angle != 0.0:
         quaternion[3] = cos
         quaternion[:3] = vec / angle * sin
@@ -217,18 +218,21 @@ def _look_at_joints(physics, arm):
 
 
 @njit(cache=True, nogil=True)
-def _look_at_hand(physics, arm, jac):
-    """Takes the end effector's pose, velocity and Jacobian into the controller's view; `jac` (6, nv) is scratch."""
-    jac[:] = 0.0
-    start, half = jac.ctypes.data, jac.itemsize * 3 * jac.shape[1]
-    call(physics.calls[_JACOBIAN], (physics.model, physics.data, start, start + half, arm.site))
+def _look_at_hand(physics, arm, blas, moved, turned):
+    """Takes the end effector's pose, velocity and Jacobian into the controller's view.
+
+    Args:
+        moved, turned: (3, nv) scratch. Two arrays, as in robosuite: some kernels add in another order elsewhere.
+    """
+    moved[:], turned[:] = 0.0, 0.0
+    call(physics.calls[_JACOBIAN], (physics.model, physics.data, moved.ctypes.data, turned.ctypes.data, arm.site))
     arm.pos[:] = physics.site_xpos[arm.site]
     arm.rot[:] = physics.site_xmat[arm.site].reshape(3, 3)
-    arm.vel[:3] = np.dot(jac[:3], physics.qvel)
-    arm.vel[3:] = np.dot(jac[3:], physics.qvel)
+    arm.vel[:3] = times_vector(blas, moved, physics.qvel)
+    arm.vel[3:] = times_vector(blas, turned, physics.qvel)
     for i in range(len(arm.dofs)):
-        for k in range(6):
-            arm.jacobian[k, i] = jac[k, arm.dofs[i]]
+        for k in range(3):
+            arm.jacobian[k, i], arm.jacobian[3 + k, i] = moved[k, arm.dofs[i]], turned[k, arm.dofs[i]]
 
 
 @njit(cache=True, nogil=True)
@@ -243,9 +247,9 @@ def _command(physics, arm, told, grip_value):
 @njit(cache=True, nogil=True)
 def osc_aim(kept, action):
     """Keeps the command of an action (D,), and returns the angle by which it turns the hand, rad."""
-    _, _, arm, _, settings, _ = kept.what
+    _, _, arm, _, settings, blas, _ = kept.what
     arm.delta[:] = _scaled(settings.scaling, action)
-    return np.sqrt(np.dot(arm.delta[3:6], arm.delta[3:6])) if settings.turns else 0.0
+    return norm(blas, arm.delta[3:6]) if settings.turns else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -253,27 +257,28 @@ def osc_step(kept, fresh, cos, sin, finger_action):
     """Plays one control step of the operational space controller; `arm` keeps its last view of the arm.
 
     Args:
-        kept: physics, separations, arm, fingers, settings, addresses of LAPACK.
+        kept: physics, separations, arm, fingers, settings, addresses of numpy's BLAS and of LAPACK.
         fresh: False where the view is that of the controller's construction: robosuite's first step after a reset.
         cos, sin: of half the angle that `osc_aim` returned.
         finger_action: of the gripper: one number where it `closes`, else (G,) as its model has formatted it.
     """
-    physics, separations, arm, fingers, settings, lapack = kept.what
+    physics, separations, arm, fingers, settings, blas, lapack = kept.what
     joints, substeps, kp, kd, origin = len(arm.dofs), settings.substeps, settings.kp, settings.kd, settings.origin
     grip_value = _told_fingers(fingers, finger_action)
-    delta_rot = _turn(arm.delta[3:6] if settings.turns else np.zeros(3), cos, sin)
-    jac, told, gravity = np.zeros((6, len(physics.qvel))), np.zeros(joints), np.zeros(joints)
+    delta_rot = _turn(blas, arm.delta[3:6] if settings.turns else np.zeros(3), cos, sin)
+    moved, turned = np.zeros((3, len(physics.qvel))), np.zeros((3, len(physics.qvel)))
+    told, gravity = np.zeros(joints), np.zeros(joints)
     goal_pos, goal_rot = np.zeros(3), np.zeros((3, 3))
     for substep in range(substeps):
         _begin_substep(physics, separations, substep == substeps - 1)
         if fresh:
-            _look_at_hand(physics, arm, jac)
+            _look_at_hand(physics, arm, blas, moved, turned)
             _look_at_joints(physics, arm)
         fresh = True
         if substep == 0:
             arm.began[:] = arm.vel
             goal_pos = (arm.pos - origin) + arm.delta[:3]
-            goal_rot = np.dot(delta_rot, arm.rot)
+            goal_rot = times_matrix(blas, delta_rot, arm.rot)
         force = ((origin + goal_pos) - arm.pos) * kp[:3] + -arm.vel[:3] * kd[:3]
         torque = orientation_error(goal_rot, arm.rot) * kp[3:] + -arm.vel[3:] * kd[3:]
         for i in range(joints):
@@ -281,7 +286,7 @@ def osc_step(kept, fresh, cos, sin, finger_action):
         at = (settings.uncoupled, settings.rest_joints, arm.joint_pos, arm.joint_vel, gravity)
         wanted = (arm.mass, arm.jacobian, force, torque, *at)
         if not settings.fast or not quick_torques(*wanted, told):
-            exact_torques(lapack, *wanted, told)
+            exact_torques(lapack, blas, *wanted, told)
         _command(physics, arm, told, grip_value)
         _end_substep(physics, separations, substep == substeps - 1)
 
@@ -291,11 +296,11 @@ def joint_step(kept, fresh, action, finger_action):
     """Plays one control step of JOINT_POSITION or JOINT_TORQUE.
 
     Args:
-        kept: physics, separations, arm, fingers, settings.
+        kept: physics, separations, arm, fingers, settings, addresses of numpy's BLAS.
         fresh, finger_action: see osc_step.
         action: (J,).
     """
-    physics, separations, arm, fingers, settings = kept.what
+    physics, separations, arm, fingers, settings, blas = kept.what
     joints, substeps, kp, kd = len(arm.dofs), settings.substeps, settings.kp, settings.kd
     grip_value = _told_fingers(fingers, finger_action)
     arm.delta[:] = _scaled(settings.scaling, action)
@@ -314,7 +319,7 @@ def joint_step(kept, fresh, action, finger_action):
                 goal[:] = arm.joint_pos + arm.delta
             told[:] = (goal - arm.joint_pos) * kp + -arm.joint_vel * kd
             if settings.compensated:
-                told[:] = np.dot(arm.mass.T.copy().T, told)
+                told[:] = times_vector(blas, arm.mass.T.copy().T, told)
         if settings.compensated:
             for i in range(joints):
                 told[i] += physics.bias[arm.dofs[i]]

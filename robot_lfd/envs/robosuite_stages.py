@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from robot_lfd.envs import numpy_blas
 from robot_lfd.envs.kept import Kept
 from robot_lfd.envs.robosuite_reading import BODY, SITE, Point
 from robot_lfd.envs.robosuite_things import body_of, site_of
@@ -23,6 +24,7 @@ class _Asked(NamedTuple):
 
     Attributes:
         ways: (D, 5) where each distance begins and ends, and in how many coordinates. bodies: (B,) whose positions.
+        blas: addresses of numpy's BLAS.
         member: (ngeom,) a bit for each group of geoms that one belongs to. touches: (T, 2) the bits of two groups.
     """
 
@@ -30,6 +32,7 @@ class _Asked(NamedTuple):
     site_xpos: np.ndarray
     ways: np.ndarray
     bodies: np.ndarray
+    blas: np.ndarray
     member: np.ndarray
     touches: np.ndarray
 
@@ -93,7 +96,8 @@ class Facts:
             member[list(numbers)] |= 1 << bit
         ways, touches = np.array(self._ways, np.intp), np.array(self._touches, np.intp).reshape(-1, 2)
         bodies = np.array(self._bodies, np.intp)
-        self._kept = Kept(_Asked(self._data.xpos, self._data.site_xpos, ways, bodies, member, touches))
+        asked = _Asked(self._data.xpos, self._data.site_xpos, ways, bodies, numpy_blas.addresses(), member, touches)
+        self._kept = Kept(asked)
         self._distances, self._positions = np.zeros(len(ways)), np.zeros((len(bodies), 3))
         self._answers = np.zeros(len(touches), np.bool_)
 
@@ -107,8 +111,7 @@ def _gather(kept, contacts, distances, positions, answers):
         way = (s.xpos[end] if s.ways[i, 2] == BODY else s.site_xpos[end]) - (
             s.xpos[start] if s.ways[i, 0] == BODY else s.site_xpos[start]
         )
-        some = way[: s.ways[i, 4]]
-        distances[i] = np.sqrt(np.dot(some, some))
+        distances[i] = numpy_blas.norm(s.blas, way[: s.ways[i, 4]])
     for i in range(len(positions)):
         positions[i] = s.xpos[s.bodies[i]]
     answers[:] = False

@@ -68,12 +68,13 @@ class CompiledStepper:
     """Operational space or joint control of one fixed arm, by `robosuite_kernel`."""
 
     def __init__(self, env: Any, substeps: int, fast: bool) -> None:
-        from robot_lfd.envs import kept, mujoco_calls, robosuite_kernel, separations
+        from robot_lfd.envs import kept, mujoco_calls, numpy_blas, robosuite_kernel, separations
 
         self._fast, self.name = fast, "compiled, fast" if fast else "compiled, exact"
         self._kernel, self._c, self._separations_of, self._kept_of = robosuite_kernel, mujoco_calls, separations, kept
         self._env, self._substeps = env, substeps
         self._calls, self._lapack = mujoco_calls.addresses(), mujoco_calls.lapack_addresses()
+        self._blas = numpy_blas.addresses()
         self._model: Any = None
         self._closes, self._remembers = False, _asks_history(env)
 
@@ -106,9 +107,9 @@ class CompiledStepper:
         self._fresh = bool(control.new_update)
         before = (self._physics, self._separations, self._arm, self._fingers(*model.actuator_ctrlrange[fingers].T))
         if control.name.startswith("OSC"):
-            self._step, what = self._osc_step, (*before, self._osc_settings(control), self._lapack)
+            self._step, what = self._osc_step, (*before, self._osc_settings(control), self._blas, self._lapack)
         else:
-            self._step, what = self._joint_step, (*before, self._joint_settings(control))
+            self._step, what = self._joint_step, (*before, self._joint_settings(control), self._blas)
         self._kept = self._kept_of.Kept(what)
 
     def _physics_of(self, model: Any, data: Any) -> Any:
