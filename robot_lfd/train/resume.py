@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 
 from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy, read_json
 from robot_lfd.errors import LfdError
@@ -35,6 +36,21 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
         changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]
         raise LfdError(f"run '{config.out}' was begun with other {', '.join(changed)}; choose another --out")
     return finished[-1]
+
+
+def check_statistics(checkpoint: Path, stats: dict[str, list[float]]) -> None:
+    """Raises LfdError where the demos' statistics, by which networks see, are not those that the run began with."""
+    begun = read_json(checkpoint / "stats.json")
+    changed = [k for k, v in stats.items() if not _near(begun.get(k, []), v)]
+    if changed:
+        raise LfdError(
+            f"run '{checkpoint.parent.parent}' was begun with other demos, or scaled what it sees otherwise "
+            f"({', '.join(changed)}); give it its demos, or choose another --out"
+        )
+
+
+def _near(begun: list[float], now: list[float]) -> bool:
+    return len(begun) == len(now) and np.allclose(begun, now, rtol=1e-4, atol=1e-6)
 
 
 def practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) -> int | None:

@@ -166,6 +166,10 @@ def test_a_run_is_not_overwritten_and_another_setting_does_not_resume_it(demos: 
     assert "was begun with other algo" in capfd.readouterr().err
     assert train(demos, tmp_path / "run", "--algo", "iq", "--copies", "2", "--steps", "5", "--resume") == 1
     assert "was begun with --copies 1, found 2" in capfd.readouterr().err
+    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--max-demos", "1", "--resume") == 1
+    error = capfd.readouterr().err.strip().splitlines()
+    assert "was begun with other demos" in error[-1] and "(mean, std, action_std)" in error[-1]
+    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--resume") == 0
 
 
 @pytest.mark.parametrize("damage", ["DONE", "model.safetensors", "config.json"])
