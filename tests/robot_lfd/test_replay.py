@@ -112,6 +112,16 @@ def test_an_episode_cut_at_its_end_replays_and_one_cut_at_its_start_does_not():
         replay_episode(fresh_point_arm(), episode.trim(2, 6))
 
 
+@pytest.mark.parametrize(("factor", "equal"), [(1 + 2e-7, True), (1 + 1e-5, False)])
+def test_rewards_may_differ_in_their_last_bits_alone(factor: float, equal: bool):
+    episode = record(make_point_arm(), Chase(0.5), seed=3)
+    reward = episode.reward.copy()
+    reward[4] *= reward.dtype.type(factor)
+    difference = first_difference(episode.replace(reward=reward), replay_episode(fresh_point_arm(), episode)[0])
+    assert (difference is None) == equal
+    assert equal or (difference is not None and (difference.array, difference.step) == ("reward", 4))
+
+
 @pytest.fixture
 def dataset(tmp_path):
     """Three episodes: one sound, one whose recorded observation was tampered with, one sound."""
