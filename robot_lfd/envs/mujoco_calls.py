@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,12 @@ def library() -> ctypes.CDLL:
 
 def addresses() -> np.ndarray:
     """Returns the addresses of FUNCTIONS, in their order. Raises OSError or AttributeError where one is missing."""
-    found = library()
-    return np.array([ctypes.cast(getattr(found, name), ctypes.c_void_p).value for name in FUNCTIONS], np.intp)
+    return addresses_in(library(), FUNCTIONS)
+
+
+def addresses_in(found: ctypes.CDLL, names: Sequence[str]) -> np.ndarray:
+    """Returns the addresses of a library's functions, (N,). Raises AttributeError where one is missing."""
+    return np.array([ctypes.cast(getattr(found, name), ctypes.c_void_p).value for name in names], np.intp)
 
 
 def lapack_addresses() -> np.ndarray:

@@ -86,15 +86,9 @@ class Scene:
         return Eye(view, tangent, self._near, _FAR, bool(self._fixed[camera]), lights, _DETAIL_PX)
 
     def paint(
-        self,
-        seen: Seen,
-        lens: Lens,
-        drawn: Drawn,
-        behind: np.ndarray | None,
-        picture: np.ndarray,
-        is_veil: bool = False,
-        samples: np.ndarray | None = None,
-    ) -> None:
+        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray,
+        is_veil: bool = False, samples: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         """Writes pixels as OpenGL's fixed pipeline has them; see Scene in raster.py."""
         shapes, (nearest, owner, bounds, _) = self.shapes, drawn
         resolve(

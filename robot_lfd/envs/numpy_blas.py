@@ -8,6 +8,7 @@ arguments, see `robosuite_kernel`. Where numpy brings none, numba's np.dot is al
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +16,24 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from robot_lfd.envs.mujoco_calls import call, call_real
+from robot_lfd.envs.mujoco_calls import addresses_in, call, call_real
 
 _CORES = ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath")  # numpy 2 and later, numpy 1
 _SPELLINGS = ("scipy_cblas_{}64_", "cblas_{}64_", "cblas_{}")  # of OpenBLAS in numpy's wheels; of any other
 _BY_ROW, _BY_COLUMN, _AS_IT_IS = 101, 102, 111  # CBLAS' names of layouts
 
 
+@functools.cache
 def addresses() -> np.ndarray:
-    """Returns the addresses of numpy's ddot, dgemv and dgemm of CBLAS; all 0 where they are not found."""
+    """Returns the addresses of numpy's ddot, dgemv and dgemm of CBLAS; all 0 where they are not found.
+
+    They are looked for once: a stepper and its rewards ask for them at every environment.
+    """
     for library in _libraries():
         for spelling in _SPELLINGS:
             names = [spelling.format(name) for name in ("ddot", "dgemv", "dgemm")]
             if all(hasattr(library, name) for name in names):
-                found = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in names]
-                return np.array(found, np.intp)
+                return addresses_in(library, names)
     return np.zeros(3, np.intp)
 
 

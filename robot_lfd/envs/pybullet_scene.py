@@ -122,15 +122,9 @@ class Scene:
         )
 
     def paint(
-        self,
-        seen: Seen,
-        lens: Lens,
-        drawn: Drawn,
-        behind: np.ndarray | None,
-        picture: np.ndarray,
-        is_veil: bool = False,
-        samples: np.ndarray | None = None,
-    ) -> None:
+        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray,
+        is_veil: bool = False, samples: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         """Writes pixels as TinyRenderer has them; see Scene in raster.py. There are no veils."""
         shapes, (nearest, owner, bounds, used) = self.shapes, drawn
         resolve(

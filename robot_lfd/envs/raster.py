@@ -102,15 +102,9 @@ class Scene(Protocol):
         ...
 
     def paint(
-        self,
-        seen: Seen,
-        lens: Lens,
-        drawn: Drawn,
-        behind: np.ndarray | None,
-        picture: np.ndarray,
-        is_veil: bool = False,
-        samples: np.ndarray | None = None,
-    ) -> None:
+        self, seen: Seen, lens: Lens, drawn: Drawn, behind: np.ndarray | None, picture: np.ndarray,
+        is_veil: bool = False, samples: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
         """Writes the pixels of `picture` (H, W, 3) uint8 within what is drawn.
 
         Args:

@@ -421,19 +421,6 @@ def resolve(
         )  # fmt: skip
         _light(count, names, spots, focal, half_w, half_h, surface, lights, shine, colours, shown)
         _blend(
-            first,
-            last,
-            bounds,
-            count,
-            names,
-            spots,
-            place,
-            shown,
-            is_veil,
-            colours,
-            owner,
-            bare,
-            sums,
-            picture,
+            first, last, bounds, count, names, spots, place, shown, is_veil, colours, owner, bare, sums, picture,
             samples,
-        )
+        )  # fmt: skip

@@ -22,6 +22,7 @@ from robot_lfd.evaluate import evaluate
 from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics, NoMetrics
 from robot_lfd.train.config import TrainConfig
+from robot_lfd.train.resume import check_statistics
 
 LOG_EVERY = 100
 WARM_UP_ROWS = 200  # practice steps before the first online update of a soft actor-critic
@@ -111,7 +112,8 @@ class Session(ABC):
         save_checkpoint(self.config.out, spec, self.stats(), self.agent.deployed(), training, progress)
 
     def continue_from(self, checkpoint: Path) -> None:
-        """Takes up where a checkpoint stopped. Raises LfdError where another version of lfd wrote it."""
+        """Takes up where a checkpoint stopped. Raises LfdError where another version wrote it, or demos are others."""
+        check_statistics(checkpoint, self.stats())
         training = read_tensors(checkpoint / "training.safetensors")
         progress = read_json(checkpoint / "progress.json")
         try:

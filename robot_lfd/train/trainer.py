@@ -30,7 +30,7 @@ from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.reading import mode_of, read, steps_of
-from robot_lfd.train.resume import check_statistics, checkpoint_to_resume, practice_limit
+from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
 
@@ -94,7 +94,6 @@ class _Session(Session):
             else:
                 self.practice = Practice(self.make_env(**changes), *learns, *seeded)
         if resumed:
-            check_statistics(resumed, self.stats())
             self.continue_from(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)
         self.write_config({"demos": expert.demos, "rows": len(rows)})
