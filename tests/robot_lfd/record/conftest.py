@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -14,6 +15,20 @@ import pytest
 
 from robot_lfd.demos.store import DemoStore
 from tests.teleop.conftest import no_screen, pad  # noqa: F401  (fixtures)
+
+
+@pytest.fixture
+def every_tick_is_drawn(monkeypatch):
+    """Time that does not pass hides no tick: the window may draw for as long as it likes."""
+    monkeypatch.setattr("robot_lfd.screen.DRAW_SHARE", math.inf)
+
+
+@pytest.fixture
+def seen(monkeypatch, every_tick_is_drawn):
+    """Every picture that the window was asked to draw, as data, one a tick."""
+    models = []
+    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: models.append(model))
+    return models
 
 
 def wait_until(condition, timeout_s=180.0, what="it"):

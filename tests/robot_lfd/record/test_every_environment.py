@@ -22,9 +22,8 @@ def _hold(key, ticks):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("env", ENVS)
-def test_a_demo_is_driven_undone_played_back_and_kept_and_replays_exactly(no_screen, tmp_path, monkeypatch, env):
-    folder, seen = tmp_path / "demos", []
-    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: seen.append(model))
+def test_a_demo_is_driven_undone_played_back_and_kept_and_replays_exactly(no_screen, tmp_path, seen, env):
+    folder = tmp_path / "demos"
 
     def script():
         yield from wait(3)

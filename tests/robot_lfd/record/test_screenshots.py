@@ -78,7 +78,7 @@ drawn: list[ViewModel] = []  # what the window has shown
 
 
 @pytest.fixture(autouse=True)
-def watched(monkeypatch):
+def watched(monkeypatch, every_tick_is_drawn):
     draw = hud.draw
     monkeypatch.setattr("teleop.hud.draw", lambda surface, model: (drawn.append(model), draw(surface, model)))
     drawn[:] = [ViewModel()]

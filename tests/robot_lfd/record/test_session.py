@@ -286,7 +286,7 @@ def test_notes_marks_and_second_thoughts_reach_the_dataset(no_screen, tmp_path):
     assert episode.success and episode.meta["note"] == "demo 1" and replays_exactly(store, store.ids()[0])
 
 
-def test_help_changes_the_window_alone_and_muted_nothing_is_heard(no_screen, tmp_path, monkeypatch):
+def test_help_changes_the_window_alone_and_muted_nothing_is_heard(no_screen, tmp_path, seen, monkeypatch):
     def script():
         yield from wait(3)
         yield from _press(pygame.K_h, pygame.K_m)
@@ -302,16 +302,14 @@ def test_help_changes_the_window_alone_and_muted_nothing_is_heard(no_screen, tmp
         yield from _press(pygame.K_z, pygame.K_ESCAPE, pygame.K_ESCAPE)
         yield from wait(50)
 
-    seen, heard = [], []
-    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: seen.append(model))
+    heard = []
     monkeypatch.setattr("teleop.sounds.Sounds.play", lambda self, name: heard.append(name))
     _sit(tmp_path / "demos", script())
     assert heard == ["trouble", "undo", "discard"]  # the start was not
 
 
-def test_a_persons_own_keys_locks_clutch_slow_key_and_frames_reach_the_actions(no_screen, tmp_path, monkeypatch):
-    folder, seen, at = tmp_path / "demos", [], {}
-    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: seen.append(model))
+def test_a_persons_own_keys_locks_clutch_slow_key_and_frames_reach_the_actions(no_screen, tmp_path, seen):
+    folder, at = tmp_path / "demos", {}
     mine = tmp_path / "mine.toml"
     mine.write_text('[drive]\nforward = "up"\nclutch = "f2"\n[session]\nstart = "f5"\n')
 

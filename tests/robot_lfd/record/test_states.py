@@ -18,14 +18,6 @@ from tests.robot_lfd.record.conftest import replays_exactly
 from tests.robot_lfd.record.person import Person, kept, press, tap, until, wait
 
 
-@pytest.fixture
-def seen(monkeypatch):
-    """Every picture that the window was asked to draw, as data."""
-    models = []
-    monkeypatch.setattr("teleop.hud.draw", lambda surface, model: models.append(model))
-    return models
-
-
 def _sit(folder, script, **changes):
     config = {"env": "pybullet/Reach-v0", "out": folder, "episodes": 2, **changes}
     return record.run(RecordConfig(**config), Person(script).make_pace)
