@@ -91,10 +91,13 @@ class GaussianLearned:
         return self.critic(obs, action).mean(0)
 
     def value(self, obs: torch.Tensor, samples: int) -> torch.Tensor:
-        """Returns E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, the same ones at every call, (B,)."""
+        """Returns E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, (B,).
+
+        Every row at every call has the same noise: V of a state does not depend on which rows stand beside it.
+        """
         rows = obs.repeat_interleave(samples, 0)
-        noise = torch.randn(len(rows), len(self.actor.log_std_max), generator=torch.Generator().manual_seed(0))
-        action, log_prob, _ = self.actor.sample(rows, noise)
+        noise = torch.randn(samples, len(self.actor.log_std_max), generator=torch.Generator().manual_seed(0))
+        action, log_prob, _ = self.actor.sample(rows, noise.repeat(len(obs), 1))
         return (self.q(rows, action) - self.temperature * log_prob).reshape(-1, samples).mean(1)
 
 

@@ -6,7 +6,10 @@ import itertools
 import math
 from typing import Any
 
-COUNTS = {"action_size": 4096, "critics": 64, "window": 4096, "execute": 4096, "frame_stack": 64, "step": 10**15}
+COUNTS = {
+    "action_size": 4096, "critics": 64, "window": 4096, "execute": 4096, "frame_stack": 64, "n_step": 4096,
+    "step": 10**15,
+}  # fmt: skip
 NUMBERS = {"control_hz": 1e5, "gamma": 1.0, "temperature": 1e6}  # from 0 on
 LEAST = {"critics": 0, "step": 0}  # else 1
 WORDS = ("algo", "env_id")

@@ -23,9 +23,11 @@ from policies.sequence_cloning import Actor, ChunkActor, ClonedLearned, PlainAct
 from robot_lfd.believable import check_claims
 from robot_lfd.durable import publish, remove_folder, sync_file, sync_folder, write_tree
 from robot_lfd.errors import LfdError
+from robot_lfd.frames import Frames, stacked_episode
 
 Tensors = dict[str, torch.Tensor]
 FORMAT_VERSION = 1
+VALUE_SAMPLES = 16  # actions, for V of one state
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class PolicySpec:
         actor: the kind of network that acts; a discrete policy is its critics' softmax.
         window: how many steps the actor looks at, or says actions for, at once; a Gaussian one does all that it said.
         head, execute, blend: of actors that only clone, see `policies.sequence_cloning`.
-        encoder, frame_stack: of actors that see; `images/<camera>` are then the last of the features.
+        encoder: of actors that see; `images/<camera>` are then the last of the features.
+        n_step: how many steps each reward is about where one action is decided on at a time.
+        frame_stack: how many steps are seen at once: pictures of each camera, or where there are none, all features.
     """
 
     algo: str
@@ -63,6 +67,7 @@ class PolicySpec:
     blend: bool = False
     encoder: str = ""
     frame_stack: int = 1
+    n_step: int = 1
     step: int = 0
     format_version: int = FORMAT_VERSION
 
@@ -78,8 +83,18 @@ class PolicySpec:
 
     @property
     def decision_gamma(self) -> float:
-        """The discount from one decision to the next."""
-        return self.gamma**self.decided
+        """The discount over the steps that a reward is about."""
+        return self.gamma**self.span
+
+    @property
+    def span(self) -> int:
+        """How many steps a reward, and a row of what is learned from, is about."""
+        return self.decided * self.n_step
+
+    @property
+    def width(self) -> int:
+        """How many numbers are seen at once where no pictures are: the features of all steps that are stacked."""
+        return sum(self.sizes) * self.frame_stack
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -202,6 +217,8 @@ class LearnedPolicy:
         self.path, self.spec = path, spec
         self.env_id, self.env_kwargs, self.control_hz = spec.env_id, spec.env_kwargs, spec.control_hz
         self.step, self.algo, self.policy_keys = spec.step, spec.algo, spec.features
+        self._stacked = 1 if spec.actor == "pixels" else spec.frame_stack  # one that sees stacks its pictures itself
+        self._frames = Frames(self._stacked)
         try:
             self._learned = _learned(spec, stats, model)
         except (RuntimeError, KeyError, ValueError, AttributeError) as error:
@@ -244,66 +261,77 @@ class LearnedPolicy:
 
     def reset(self) -> None:
         """Begins an episode."""
+        self._frames.begin()
         self._learned.begin()
 
     @torch.no_grad()
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the best action for one observation, float32 (A,), or an int64 scalar where actions are discrete."""
-        return self._learned.act(self._features(obs))[0].numpy()
+        seen = self._frames.add(self._features(obs)[0])
+        return self._learned.act(torch.from_numpy(seen)[None])[0].numpy()
 
     @torch.no_grad()
     def q(self, obs: dict[str, np.ndarray], action: np.ndarray) -> np.ndarray:
         """Returns Q(s, a), the mean over the critics, (B,) for rows of observations (B, ...) and actions (B, A).
 
-        Where the policy decides on several actions at once, the rows are consecutive steps of one episode: a step's Q
-        is that of the actions from it on.
+        Where the policy decides on several actions at once, or sees several steps at once, the rows are consecutive
+        steps of one episode, from its beginning: a step's Q is that of the actions from it on.
 
         Raises:
             LfdError: this policy has no critic, so it has no opinion; `value` and `recovered_reward` raise it too.
         """
-        critic, rows = self.critic, self._features(obs)
+        critic, rows = self.critic, torch.from_numpy(self._seen(obs))
         wanted = np.asarray(action, np.int64 if self.spec.discrete else np.float32)
-        wanted = wanted[self._ahead(len(rows))]
+        wanted = wanted[self._ahead(len(rows), self.spec.decided)]
         return critic.q(rows, torch.from_numpy(wanted.reshape(len(rows), -1))).numpy()
 
     @torch.no_grad()
-    def value(self, obs: dict[str, np.ndarray], samples: int = 16) -> np.ndarray:
-        """Returns V(s) = E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, (B,) for rows (B, ...)."""
-        return self.critic.value(self._features(obs), samples).numpy()
+    def value(self, obs: dict[str, np.ndarray], samples: int = VALUE_SAMPLES) -> np.ndarray:
+        """Returns V(s) = E[Q(s, a) - temperature log pi(a|s)] over `samples` actions, (B,), for rows as of `q`."""
+        critic, rows = self.critic, torch.from_numpy(self._seen(obs))
+        return critic.value(rows, samples).numpy()
 
+    @torch.no_grad()
     def recovered_reward(
         self, obs: dict[str, np.ndarray], action: np.ndarray, next_obs: dict[str, np.ndarray], terminated: np.ndarray
     ) -> np.ndarray:
         """Returns r = Q(s, a) - gamma V(s'), (B,): the reward that IQ-Learn recovered, known up to shaping.
 
-        Where the policy decides on several actions at once, it is the reward of all of them, and s' follows the last.
+        Where the policy decides on several actions at once, it is the reward of all of them, and s' follows the last;
+        so it is of a policy that learned from the rewards of several steps at once.
 
         Source: Garg et al. 2021, Eq. 6.
         """
-        last = self._ahead(len(terminated))[:, -1]
-        next_value, ended = self.value(next_obs)[last], np.asarray(terminated)[last]
+        q, last = self.q(obs, action), self._ahead(len(terminated), self.spec.span)[:, -1]
+        onward = np.concatenate([self._features(obs)[:1], self._features(next_obs)])
+        rows = torch.from_numpy(stacked_episode(onward, self._stacked)[1:])
+        next_value, ended = self.critic.value(rows, VALUE_SAMPLES).numpy()[last], np.asarray(terminated)[last]
         if self.spec.absorbing_value is not None:
             next_value = np.where(ended, self.spec.absorbing_value, next_value)
-        return self.q(obs, action) - self.spec.decision_gamma * next_value
+        return q - self.spec.decision_gamma * next_value
 
-    def _ahead(self, steps: int) -> np.ndarray:
-        """Returns which steps one decision from each step on is about, (steps, window); past the end, the last."""
-        return np.minimum(np.arange(steps)[:, None] + np.arange(self.spec.decided), steps - 1)
+    def _ahead(self, steps: int, count: int) -> np.ndarray:
+        """Returns for each step which `count` steps follow from it on, (steps, count); past the end, the last."""
+        return np.minimum(np.arange(steps)[:, None] + np.arange(count), steps - 1)
 
-    def _features(self, obs: dict[str, np.ndarray]) -> torch.Tensor:
+    def _seen(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns what is seen at each of consecutive steps, (B, W)."""
+        return stacked_episode(self._features(obs), self._stacked)
+
+    def _features(self, obs: dict[str, np.ndarray]) -> np.ndarray:
         columns = []
         for key, size in zip(self.spec.features, self.spec.sizes, strict=True):
             if key not in obs:
                 raise LfdError(f"the policy needs observation '{key}', this environment gives: {', '.join(obs)}")
             columns.append(np.asarray(obs[key], np.float32).reshape(-1, size))
-        return torch.from_numpy(np.concatenate(columns, 1))
+        return np.concatenate(columns, 1)
 
 
 def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned:
     """Returns the networks that `spec` describes, with their weights."""
     if spec.actor == "pixels":
         return PixelLearned(_pixel_actor(spec, stats), model, spec.window, spec.execute)
-    width = sum(spec.sizes)
+    width = spec.width
     normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
     shape = (spec.decided_size, spec.hidden, spec.critics)
     if spec.actor != "gaussian":

@@ -67,16 +67,18 @@ def _about(spec: Any, normaliser: Any) -> dict[str, Any]:
 
     `mean` and `std` are those of the demos, by which the file itself normalises: inputs are raw, pictures from 0 to
     255, each camera's last `frame_stack` of them side by side, the latest last; at the beginning the first one repeats.
+    Without pictures it is the whole row of features that stands there so often.
     The first `actions_to_do` of the actions are done before the file is asked again.
     """
     at_once, to_do = _actions(spec)
     box = {"action_size": spec.action_size, "action_range": [-1.0, 1.0]}
     box |= {"actions_at_once": at_once, "actions_to_do": to_do}
     inputs = [{"key": k, "size": s * n} for k, s, n in zip(spec.features, spec.sizes, _frames(spec), strict=True)]
+    inputs *= _rows(spec)
     return {
         "inputs": inputs,
         "width": sum(i["size"] for i in inputs),
-        **({"frame_stack": spec.frame_stack} if spec.actor == "pixels" else {}),
+        **({"frame_stack": spec.frame_stack} if spec.actor == "pixels" or spec.frame_stack > 1 else {}),
         "mean": normaliser.mean.tolist(),
         "std": normaliser.std.tolist(),
         **({"actions": spec.action_size} if spec.discrete else box),
@@ -142,9 +144,15 @@ def _frames(spec: Any) -> list[int]:
     return [spec.frame_stack if key.startswith("images/") else 1 for key in spec.features]
 
 
+def _rows(spec: Any) -> int:
+    """Returns how often the row of all features stands in the file's: once where pictures are what is stacked."""
+    return 1 if spec.actor == "pixels" else spec.frame_stack
+
+
 def _row(obs: dict[str, np.ndarray], spec: Any) -> np.ndarray:
     """Returns the file's row for the first observation of an episode."""
-    return np.concatenate([np.tile(obs[key], n) for key, n in zip(spec.features, _frames(spec), strict=True)])
+    once = [np.tile(obs[key], n) for key, n in zip(spec.features, _frames(spec), strict=True)]
+    return np.tile(np.concatenate(once), _rows(spec))
 
 
 def latency_ms(answer: Any, width: int) -> tuple[float, float]:

@@ -60,6 +60,7 @@ def cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     if config.chunk < 1 or config.memory_steps < 1:
         raise LfdError(f"--chunk {config.chunk} and --memory-steps {config.memory_steps}: expected at least 1 each")
     soft = config.algo in ("iq", "sqil", "dac")
+    _check_n_step(config)
     if named and config.algo != "bc" and not (soft and named == "--chunk"):
         raise LfdError(f"{named}: not of --algo {config.algo}; use --algo bc or leave it out")
     if named and discrete:
@@ -71,7 +72,7 @@ def cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     if soft and (config.chunk_execute is not None or config.chunk_blend):
         raise LfdError(f"--chunk-execute and --chunk-blend: of --algo bc; {config.algo} does all that it decided on")
     if soft:
-        return {"window": config.chunk}
+        return {"window": config.chunk, "n_step": config.n_step}
     if asked["--chunk"]:
         shape = {"actor": "chunk", "window": config.chunk, "execute": chunk_execute(config)}
         return {**shape, "blend": config.chunk_blend, "head": config.bc_head}
@@ -80,6 +81,15 @@ def cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     if asked["--memory"]:
         return {"actor": config.memory, "window": config.memory_steps, "head": config.bc_head}
     return {"actor": "plain", "head": config.bc_head} if asked["--bc-head"] else {}
+
+
+def _check_n_step(config: TrainConfig) -> None:
+    if config.n_step < 1:
+        raise LfdError(f"--n-step is {config.n_step}, expected at least 1")
+    if config.n_step > 1 and config.algo not in ("iq", "sqil"):
+        raise LfdError(f"--n-step: of --algo iq and sqil, {config.algo} judges every step by itself; leave it out")
+    if config.n_step > 1 and config.chunk > 1:
+        raise LfdError("--n-step and --chunk: a chunk's reward is that of all its steps already; leave one out")
 
 
 def chunk_execute(config: TrainConfig) -> int:
@@ -184,8 +194,9 @@ def _soft_agent(
     if spec.discrete:
         usual = OFFLINE if learns_by_likelihood(config, discrete=True) else SoftQConfig()
         discrete = replace(
-            usual, hidden=config.hidden, critics=config.critics, gamma=spec.gamma, temperature=spec.temperature,
-            layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, usual.bc_weight),
+            usual, hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma,
+            temperature=spec.temperature, layer_norm=not config.no_layer_norm,
+            bc_weight=_cloning_weight(config, usual.bc_weight),
         )  # fmt: skip
         return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
     return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft_config(config, spec), config.seed)

@@ -41,7 +41,7 @@ class TrainConfig:
     cameras: tuple[str, ...] = ()
     """pixels: whose pictures. Default: all that the demos hold."""
     frame_stack: int = 1
-    """pixels: how many pictures of each camera, the latest last, are seen at once."""
+    """How many steps are seen at once, the latest last: pixels: pictures of each camera; state: all features."""
     encoder: Literal["small", "drqv2", "impala"] = "small"
     """pixels: network from picture to vector; small is made for a CPU."""
     shift_px: int = 4
@@ -118,6 +118,8 @@ class TrainConfig:
     """soft: climb Q; advantage: clone the batch's actions, the better the more."""
     action_noise: float = 0.0
     """Standard deviation of noise on the demos' actions, of the range [-1, 1]."""
+    n_step: int = 1
+    """iq and sqil on state: a reward, and the value after it, count over so many steps at once."""
     updates_per_step: int = 1
     """Gradient steps per practice step."""
     copies: int = 1

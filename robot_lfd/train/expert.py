@@ -31,6 +31,7 @@ def expert_rows(
     success_blind: bool = False,
     keep_pauses: bool = False,
     correction_weight: int | None = None,
+    frames: int = 1,
 ) -> Expert:
     """Returns what a person showed: every step of a demo, and of a policy's rollout the steps driven by hand.
 
@@ -39,7 +40,7 @@ def expert_rows(
 
     Args:
         correction_weight: how many times a corrected step counts; None: so often that corrections together weigh as
-            much as the demos, at least once.
+            much as the demos, at least once. frames: how many steps are seen at once.
 
     Source: Kelly et al. 2019, HG-DAgger (only human-driven steps are added); Mandlekar et al. 2020, Human-in-the-Loop
     Imitation Learning using Remote Teleoperation (interventions weigh as much as the rest).
@@ -53,10 +54,10 @@ def expert_rows(
     shown = ~by_policy | demos.intervention
     if not shown.any():
         raise LfdError("the rollouts hold no corrections: no step was driven by hand; give the demos as well")
-    rows, corrected = taken(demo_rows(demos, keys, success_blind=success_blind), shown), by_policy[shown]
+    rows, corrected = taken(demo_rows(demos, keys, success_blind=success_blind, frames=frames), shown), by_policy[shown]
     rows = replace(rows, stretch=stretches(rows.step))  # what the policy itself drove breaks a piece in two
     if not keep_pauses:
-        kept = moving(rows)
+        kept = moving(rows, frames=frames)
         rows, corrected = taken(rows, kept), corrected[kept]
     count = int(corrected.sum())
     often = np.where(corrected, _weight(len(rows) - count, count, correction_weight), 1)

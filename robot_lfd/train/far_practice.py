@@ -56,7 +56,7 @@ class Rollouts:
         torch.set_num_threads(1)
         self._agent: Any = make_agent(config, spec, rows)
         self._agent.generator = torch.Generator().manual_seed(noise)
-        room = Replay(config.staleness_bound + 2 * spec.decided, rows)
+        room = Replay(config.staleness_bound + 2 * spec.span, rows)
         self._practice = Practice(
             make_env(env[0], **env[1]),
             self._agent,
@@ -65,6 +65,8 @@ class Rollouts:
             config.seed,
             config.success_blind,
             spec.decided,
+            spec.frame_stack,
+            spec.n_step,
         )
         self._practice.episode = first
 

@@ -11,11 +11,11 @@ SOFT = ("iq", "sqil")  # algorithms of the soft actor-critic that learn from pic
 DEFAULT_STEPS = {"bc": 5_000, "distill": 8_000, "iq": 10_000, "sqil": 10_000}
 
 _WITH_PICTURES = (
-    "cameras", "frame_stack", "encoder", "shift_px", "colour_jitter", "state_weight", "teacher", "teacher_steps",
+    "cameras", "encoder", "shift_px", "colour_jitter", "state_weight", "teacher", "teacher_steps",
     "critic_sees", "encoder_gradient", "encoder_weights", "train_on",
 )  # fmt: skip
 _ON_STATE = (
-    "bc_head", "memory", "memory_steps", "chunk_blend", "correction_weight", "copies", "rollout_workers",
+    "n_step", "bc_head", "memory", "memory_steps", "chunk_blend", "correction_weight", "copies", "rollout_workers",
     "staleness_bound",
 )  # fmt: skip
 _OF_CLONING = ("chunk", "chunk_execute")

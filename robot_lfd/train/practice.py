@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from policies.agent import Agent
+from robot_lfd.frames import Frames
 from robot_lfd.rollout import Transition, rollout
 from robot_lfd.train.rows import STEP_COLUMNS, Replay, features
 
@@ -22,36 +23,41 @@ class _Explorer:
     """The agent as a Policy that explores; first plays the actions of an interrupted episode again.
 
     Attributes:
-        planned: actions that were decided on and are still to come.
+        planned: actions that were decided on and are still to come. seen: what the last action was asked for, (D,).
     """
 
     def __init__(
-        self, agent: Agent, keys: Sequence[str], chunk: int, again: Sequence[np.ndarray], planned: Sequence[np.ndarray]
-    ) -> None:
-        self.agent, self.keys, self.chunk = agent, keys, chunk
+        self, agent: Agent, keys: Sequence[str], chunk: int, frames: int, again: Sequence[np.ndarray],
+        planned: Sequence[np.ndarray],
+    ) -> None:  # fmt: skip
+        self.agent, self.keys, self.chunk, self._frames = agent, keys, chunk, Frames(frames)
         self.planned = deque([*again, *planned])
 
     def reset(self) -> None:
-        pass
+        self._frames.begin()
 
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        self.seen = self._frames.add(features(obs, self.keys))
         if not self.planned:
-            rows = torch.from_numpy(features(obs, self.keys))[None]
-            decided = self.agent.act(rows, explore=True)[0].numpy()
+            decided = self.agent.act(torch.from_numpy(self.seen)[None], explore=True)[0].numpy()
             self.planned.extend(np.split(decided, self.chunk) if self.chunk > 1 else [decided])
         return self.planned.popleft()
+
+    def ahead(self, next_obs: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns what will be seen with the next observation, (D,)."""
+        return self._frames.ahead(features(next_obs, self.keys))
 
 
 class Path:
     """One episode's steps on their way into `replay`.
 
     Args:
-        chunk: see Practice.
+        chunk, n_step: see Practice.
     """
 
-    def __init__(self, replay: Replay, chunk: int) -> None:
+    def __init__(self, replay: Replay, chunk: int, n_step: int = 1) -> None:
         self._replay, self._chunk = replay, chunk
-        self.recent = deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk)  # what was seen, and the action
+        self.recent = deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk * n_step)  # what was seen, and the action
         self.actions: list[np.ndarray] = []
         self.total = 0.0  # the sum of rewards
 
@@ -64,10 +70,10 @@ class Path:
     def store(self, reward: float, next_obs: np.ndarray, ended: bool) -> None:
         """Adds the rows that are complete now: where the task ended, also those that it cut short."""
         recent = list(self.recent)
-        if len(recent) < self._chunk and not ended:
+        if len(recent) < (self.recent.maxlen or 0) and not ended:
             return
         for begin in range(len(recent) if ended else 1):
-            actions = [action for _, action in recent[begin:]]
+            actions = [action for _, action in recent[begin : begin + self._chunk]]
             actions += [actions[-1]] * (self._chunk - len(actions))
             action = np.concatenate(actions) if self._chunk > 1 else actions[0]
             self._replay.add(recent[begin][0], action, reward, next_obs, ended)
@@ -80,14 +86,17 @@ class Practice:
 
     Args:
         chunk: how many actions the agent decides on at once. The rows of `replay` then span so many control steps, one
-            beginning at each of them; see `windows.decisions`.
+            beginning at each of them; see `windows.decisions`. frames: how many steps are seen at once. n_step: how
+            many steps a row spans where its action is but the first one's.
     """
 
     def __init__(
-        self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool, chunk: int = 1
-    ) -> None:
+        self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool, chunk: int = 1,
+        frames: int = 1, n_step: int = 1,
+    ) -> None:  # fmt: skip
         self.env, self.agent, self.keys, self.replay, self.blind = env, agent, keys, replay, blind
-        self._chunk, self._path = chunk, Path(replay, chunk)
+        self._chunk, self._frames, self._n_step = chunk, frames, n_step
+        self._path = Path(replay, chunk, n_step)
         self.episode = 0
         self.results: Results = deque(maxlen=20)
         self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
@@ -99,15 +108,15 @@ class Practice:
             self._steps = self._begin([])
         step = next(self._steps)
         ended = step.terminated and not self.blind
-        self._path.add(features(step.obs, self.keys), step.action, step.reward)
-        self._path.store(step.reward, features(step.next_obs, self.keys), ended)
+        self._path.add(self._explorer.seen, step.action, step.reward)
+        self._path.store(step.reward, self._explorer.ahead(step.next_obs), ended)
         if step.terminated or step.truncated:
             self.results.append((bool(step.info.get("is_success", False)), self._path.total, len(self._path.actions)))
             self.episode += 1
-            self._steps, self._path = None, Path(self.replay, self._chunk)
+            self._steps, self._path = None, Path(self.replay, self._chunk, self._n_step)
 
     def _begin(self, again: Sequence[np.ndarray], planned: Sequence[np.ndarray] = ()) -> Iterator[Transition]:
-        self._explorer = _Explorer(self.agent, self.keys, self._chunk, again, planned)
+        self._explorer = _Explorer(self.agent, self.keys, self._chunk, self._frames, again, planned)
         return rollout(self.env, self._explorer, seed=self._first_seed + self.episode)
 
     def close(self) -> None:
@@ -135,7 +144,7 @@ class Practice:
             self._steps = self._begin(again, list(state["planned"].numpy()))
             for action in again:
                 step = next(self._steps)
-                self._path.add(features(step.obs, self.keys), action, step.reward)
+                self._path.add(self._explorer.seen, action, step.reward)
 
 
 def scalars_of(results: Results) -> dict[str, float]:

@@ -12,6 +12,7 @@ from gymnasium.vector import AsyncVectorEnv
 
 from policies.agent import Agent
 from robot_lfd.envs.vector import ThreadVectorEnv
+from robot_lfd.frames import Frames
 from robot_lfd.train.practice import FIRST_SEED, SEEDS_A_RUN, Path, Results, kept, restore, scalars_of, state_of
 from robot_lfd.train.rows import Replay, features
 
@@ -19,8 +20,8 @@ from robot_lfd.train.rows import Replay, features
 class _Copy:
     """One copy's episode: its seed, what is seen now (D,), actions that were decided on and are still to come."""
 
-    def __init__(self, path: Path, seed: int) -> None:
-        self.path, self.seed = path, seed
+    def __init__(self, path: Path, seed: int, frames: int) -> None:
+        self.path, self.seed, self.frames = path, seed, Frames(frames)
         self.seen = np.zeros(0, np.float32)
         self.planned = deque[np.ndarray]()
 
@@ -34,15 +35,16 @@ class ManyPractice:
     one continues exactly; each copy plays its episode again up to where it stopped, and the round that was under way.
 
     Args:
-        envs: N copies without autoreset. chunk: as for Practice.
+        envs: N copies without autoreset. chunk, frames, n_step: as for Practice.
     """
 
     def __init__(
         self, envs: ThreadVectorEnv | AsyncVectorEnv, agent: Agent, keys: Sequence[str], replay: Replay, seed: int,
-        blind: bool, chunk: int = 1,
+        blind: bool, chunk: int = 1, frames: int = 1, n_step: int = 1,
     ) -> None:  # fmt: skip
         self.env, self.agent, self.keys, self.replay, self.blind = envs, agent, keys, replay, blind
-        self._chunk, self._first_seed = chunk, FIRST_SEED + seed * SEEDS_A_RUN
+        self._chunk, self._frames, self._n_step = chunk, frames, n_step
+        self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
         self.episode = 0  # begun so far
         self.results: Results = deque(maxlen=20)
         self._copies = [self._begun() for _ in range(envs.num_envs)]
@@ -51,7 +53,8 @@ class ManyPractice:
 
     def _begun(self) -> _Copy:
         self.episode += 1
-        return _Copy(Path(self.replay, self._chunk), self._first_seed + self.episode - 1)
+        path = Path(self.replay, self._chunk, self._n_step)
+        return _Copy(path, self._first_seed + self.episode - 1, self._frames)
 
     def _seeds(self) -> list[int | None]:
         return [copy.seed for copy in self._copies]
@@ -60,17 +63,17 @@ class ManyPractice:
         """Counts one step; every N of them, takes in a round and sends the next one."""
         if self._until_round == 0:
             if self._sent is None:
-                self._look(self.env.reset(seed=self._seeds())[0])
+                self._look(self.env.reset(seed=self._seeds())[0], np.ones(len(self._copies), bool))
                 self._send()
             self._receive()
             self._send()
             self._until_round = len(self._copies)
         self._until_round -= 1
 
-    def _look(self, obs: dict[str, np.ndarray]) -> None:
+    def _look(self, obs: dict[str, np.ndarray], which: np.ndarray) -> None:
         rows = features({k: obs[k].reshape(len(self._copies), -1) for k in self.keys}, self.keys)
-        for copy, row in zip(self._copies, rows, strict=True):
-            copy.seen = row
+        for i in np.flatnonzero(which):
+            self._copies[i].seen = self._copies[i].frames.add(rows[i])
 
     def _send(self) -> None:
         asking = [copy for copy in self._copies if not copy.planned]
@@ -88,7 +91,7 @@ class ManyPractice:
         assert self._sent is not None
         obs, rewards, terminated, truncated, info = self.env.step_wait()
         before = [copy.seen for copy in self._copies]
-        self._look(obs)
+        self._look(obs, np.ones(len(before), bool))
         ended = terminated | truncated
         for i, copy in enumerate(self._copies):
             reward, solved = float(rewards[i]), bool(info["is_success"][i]) if "is_success" in info else False
@@ -97,9 +100,8 @@ class ManyPractice:
             if ended[i]:
                 self.results.append((solved, copy.path.total, len(copy.path.actions)))
                 self._copies[i] = self._begun()
-                self._copies[i].seen = copy.seen
         if ended.any():
-            self._look(self.env.reset(seed=self._seeds(), options={"reset_mask": ended})[0])
+            self._look(self.env.reset(seed=self._seeds(), options={"reset_mask": ended})[0], ended)
 
     def close(self) -> None:
         """Closes the environments."""
@@ -120,7 +122,8 @@ class ManyPractice:
             lists = [of(copy) for copy in copies]
             state[f"{name}_lengths"] = torch.tensor([len(found) for found in lists])
             flat = [row for found in lists for row in found]
-            state[name] = torch.from_numpy(np.array(flat, np.float32)) if name == "recent" else kept(flat, self.replay)
+            seen = name in ("recent", "frames")
+            state[name] = torch.from_numpy(np.array(flat, np.float32)) if seen else kept(flat, self.replay)
         return state
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
@@ -133,10 +136,13 @@ class ManyPractice:
         for i, copy in enumerate(self._copies):
             copy.seed, copy.path.total = int(state["seeds"][i]), float(state["totals"][i])
             copy.path.actions = list(lists["actions"][i])
-            copy.path.recent.extend(zip(lists["recent"][i], copy.path.actions[-self._chunk :], strict=True))
+            done = copy.path.actions[-self._chunk * self._n_step :]
+            copy.path.recent.extend(zip(lists["recent"][i], done, strict=True))
             copy.planned.extend(lists["planned"][i])
+            copy.frames.restore(lists["frames"][i])
+            copy.seen = np.concatenate(copy.frames.rows)
         again: dict[str, Any] = {"again": {copy.seed: copy.path.actions for copy in self._copies}}
-        self._look(self.env.reset(seed=self._seeds(), options=again)[0])
+        self.env.reset(seed=self._seeds(), options=again)
         self._begin_round(state["sent"].numpy())
 
 
@@ -144,4 +150,5 @@ _LISTS = {
     "actions": lambda copy: copy.path.actions,
     "planned": lambda copy: copy.planned,
     "recent": lambda copy: [seen for seen, _ in copy.path.recent],
+    "frames": lambda copy: copy.frames.rows,
 }

@@ -63,7 +63,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     discrete = isinstance(actions, gym.spaces.Discrete)
     expert = expert_rows(
         demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses or discrete,
-        correction_weight=config.correction_weight,
+        correction_weight=config.correction_weight, frames=config.frame_stack,
     )  # fmt: skip
     rows = expert.rows
     _check_rows(rows, first.env_id)
@@ -75,7 +75,8 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
         action_size=int(actions.n) if discrete else rows.action.shape[1],
         hidden=config.hidden, critics=1 if discrete and config.algo == "bc" else config.critics, gamma=gamma,
         temperature=default_temperature(config, discrete), absorbing_value=None,
-        discrete=discrete, layer_norm=not config.no_layer_norm, **cloned_shape(config, discrete),
+        discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
+        **cloned_shape(config, discrete),
     )  # fmt: skip
     spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, discrete))
     check_agent(config, spec)
@@ -86,7 +87,7 @@ def _check_numbers(config: TrainConfig) -> None:
     if config.algo == "distill":
         raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
     check_options(config)
-    for name in ("batch_rows", "critics", "updates_per_step", "copies"):
+    for name in ("batch_rows", "critics", "updates_per_step", "copies", "frame_stack"):
         if getattr(config, name) < 1:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
     if config.copies > 1 and mode_of(config) == "offline":

@@ -11,6 +11,7 @@ import torch
 from policies.batch import Batch
 from policies.networks import STD_FLOOR, Normaliser
 from robot_lfd.demos.cache import FlatDemos
+from robot_lfd.frames import stacked
 
 
 def features(obs: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray:
@@ -44,10 +45,11 @@ class Rows:
         return len(self.action)
 
 
-def demo_rows(demos: FlatDemos, keys: Sequence[str], *, success_blind: bool = False) -> Rows:
+def demo_rows(demos: FlatDemos, keys: Sequence[str], *, success_blind: bool = False, frames: int = 1) -> Rows:
     """Returns the transitions of all demos, one after the other.
 
-    A demo's last step counts as terminated where the demo says so; `success_blind` hides that.
+    A demo's last step counts as terminated where the demo says so; `success_blind` hides that. With `frames`, what is
+    seen is the last so many steps.
     """
     steps = np.arange(len(demos))
     seen = demos.obs_rows(steps)
@@ -56,6 +58,7 @@ def demo_rows(demos: FlatDemos, keys: Sequence[str], *, success_blind: bool = Fa
     discrete = demos.action.ndim == 1
     action = np.asarray(demos.action, np.int64 if discrete else np.float32)
     begins = np.concatenate([[0], demos.episode_ends[:-1]]) + np.arange(len(demos.ids))
+    columns = stacked(columns, np.repeat(begins, np.diff([*begins, len(columns)])), frames)
     return Rows(
         columns[seen], action, np.asarray(demos.reward), columns[seen + 1], ended, columns[begins], seen,
         stretches(seen),
@@ -67,14 +70,15 @@ def stretches(step: np.ndarray) -> np.ndarray:
     return np.cumsum(np.diff(step, prepend=step[:1] - 1) != 1)
 
 
-def moving(rows: Rows, still: float = 0.02) -> np.ndarray:
+def moving(rows: Rows, still: float = 0.02, frames: int = 1) -> np.ndarray:
     """Returns which rows (N,) show something happen; the others show a person who waits and a world at rest.
 
     A pause is a step after which no feature has moved by more than `still` of its standard deviation, and which is no
     end. People hesitate for up to nine tenths of a demo; a policy that clones their pauses never gets going.
-    Where nothing ever happens, all rows count.
+    Where nothing ever happens, all rows count. Of several `frames` the latest counts.
     """
-    kept = something_moves(rows.obs, rows.next_obs, still) | rows.terminated
+    newest = slice(-(rows.obs.shape[1] // frames), None)
+    kept = something_moves(rows.obs[:, newest], rows.next_obs[:, newest], still) | rows.terminated
     return kept if kept.any() else ~kept
 
 

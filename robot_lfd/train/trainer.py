@@ -75,7 +75,7 @@ class _Session(Session):
         cluster: Cluster | None,
     ) -> None:  # fmt: skip
         super().__init__()
-        rows = decisions(expert.rows, spec.decided)
+        rows = decisions(expert.rows, spec.span, spec.decided)
         self.config, self.spec, self.rows = config, spec, rows
         self.agent = make_agent(config, spec, rows)
         self.windows = None if spec.actor == "gaussian" else WindowSampler(rows, spec.window)
@@ -85,7 +85,7 @@ class _Session(Session):
             blind = {"terminate_on_success": False} if config.success_blind else {}
             changes, replay = {**blind, "max_episode_steps": practice_limit}, Replay(REPLAY_ROWS, rows)
             learns, kwargs = (self.agent, spec.features, replay), {**spec.env_kwargs, **changes}
-            seeded = config.seed, config.success_blind, spec.decided
+            seeded = config.seed, config.success_blind, spec.decided, spec.frame_stack, spec.n_step
             if cluster is not None:
                 self.practice = FarPractice(cluster, config, spec, (spec.env_id, kwargs), self.agent, rows, replay)
             elif config.copies > 1:

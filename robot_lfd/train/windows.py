@@ -45,11 +45,16 @@ class WindowSampler:
         return Windows(torch.from_numpy(self.rows.obs[index]), torch.from_numpy(self.rows.action[index]), valid)
 
 
-def decisions(rows: Rows, length: int) -> Rows:
-    """Returns the rows of a learner that decides on `length` actions at once: from every step on, what followed them.
+def decisions(rows: Rows, length: int, decided: int | None = None) -> Rows:
+    """Returns the rows of a learner whose rows span `length` steps: from every step on, what followed them.
 
-    An action is then (length A,), the observation after it the one after the last of them. At the end of a task the
-    last action is repeated; where a piece is merely cut off, what would reach past its end is left out.
+    An action is then (decided A,), the first of those steps' actions, and the observation after it the one after the
+    last step. At the end of a task the last action is repeated; where a piece is merely cut off, what would reach past
+    its end is left out.
+
+    Args:
+        decided: how many of the actions are decided on at once; default: all. With one of them, rows are those of
+            n-step returns: in between, whoever acted did as recorded (no correction; Hessel et al. 2018, Rainbow).
 
     Raises:
         LfdError: no piece is long enough.
@@ -62,8 +67,9 @@ def decisions(rows: Rows, length: int) -> Rows:
     final, ended = sampler.unique[whole], rows.terminated[sampler.unique[last]]
     kept = (start + length - 1 <= last) | ended
     if not kept.any():
-        raise LfdError(f"no demo has {length} steps in a row, as --chunk {length} needs; choose a smaller one")
-    action = sampler.at(start[kept]).action.flatten(1).numpy()
+        raise LfdError(f"no demo has {length} steps in a row, as --chunk or --n-step {length} needs; choose less")
+    action = sampler.at(start[kept]).action[:, :decided].numpy()
+    action = action.reshape(len(action), *(() if action.ndim == 2 else (-1,)))
     final = final[kept]
     return replace(
         rows, obs=rows.obs[kept], action=action, reward=rows.reward[final], next_obs=rows.next_obs[final],

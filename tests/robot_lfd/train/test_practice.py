@@ -26,18 +26,19 @@ class Homing:
 
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
         self.decisions += 1
-        once = torch.cat([obs * 3.0, torch.zeros(1, 1)], 1).clamp(-1, 1)
+        once = torch.cat([obs[:, -3:] * 3.0, torch.zeros(1, 1)], 1).clamp(-1, 1)
         return torch.cat([once * (1.0 - 0.1 * i) for i in range(self.chunk)], 1)
 
 
-def practice(chunk: int, limit: int) -> Practice:
-    none = np.zeros((1, 3), np.float32)
+def practice(chunk: int, limit: int, frames: int = 1, n_step: int = 1) -> Practice:
+    none = np.zeros((1, 3 * frames), np.float32)
     number = np.zeros(1, np.int64)
     like = Rows(
         none, np.zeros((1, 4 * chunk), np.float32), next_obs=none, first_obs=none, step=number, stretch=number, **LIKE
     )
     env = gym.wrappers.TimeLimit(PointArm(), limit)
-    return Practice(env, Homing(chunk), KEYS, Replay(500, like), 0, False, chunk)  # type: ignore[arg-type]
+    seen = Replay(500, like), 0, False, chunk, frames, n_step
+    return Practice(env, Homing(chunk), KEYS, *seen)  # type: ignore[arg-type]
 
 
 def episodes_of(run: Practice, steps: int) -> list[tuple[bool, float, int]]:
@@ -67,9 +68,33 @@ def test_a_time_limit_leaves_only_rows_that_are_whole():
     assert len(run.replay) == 3 and not run.replay.arrays.terminated[:3].any()
 
 
-@pytest.mark.parametrize("chunk", [1, 3])
-def test_practice_goes_on_where_it_stopped_in_the_middle_of_a_decision(chunk: int):
-    whole, first, second = (practice(chunk, limit=12) for _ in range(3))
+def test_what_is_seen_holds_the_last_steps_and_begins_anew_with_each_episode():
+    run, once = practice(chunk=1, limit=6, frames=3), practice(chunk=1, limit=6)
+    episodes_of(run, 14), episodes_of(once, 14)
+    rows, single = run.replay.arrays, once.replay.arrays
+    for t in range(14):
+        begin = 6 * (t // 6)
+        back = [single.obs[max(t - k, begin)] for k in (2, 1, 0)]
+        assert np.array_equal(rows.obs[t], np.concatenate(back)), t
+        assert np.array_equal(rows.next_obs[t], np.concatenate([*back[1:], single.next_obs[t]])), t
+
+
+def test_a_row_of_several_steps_holds_the_first_ones_action_and_what_followed_the_last():
+    run, once = practice(chunk=1, limit=100, n_step=3), practice(chunk=1, limit=100)
+    while not run.results:
+        run.step(), once.step()
+    length = run.results[0][2]
+    rows, single = run.replay.arrays, once.replay.arrays
+    assert len(run.replay) == length and rows.terminated[:length].tolist() == [False] * (length - 3) + [True] * 3
+    assert np.array_equal(rows.obs[:length], single.obs[:length])
+    assert np.array_equal(rows.action[:length], single.action[:length])
+    last = np.minimum(np.arange(length) + 2, length - 1)
+    assert np.array_equal(rows.next_obs[:length], single.next_obs[last])
+
+
+@pytest.mark.parametrize(("chunk", "frames", "n_step"), [(1, 1, 1), (3, 1, 1), (1, 4, 1), (1, 1, 3)])
+def test_practice_goes_on_where_it_stopped_in_the_middle_of_a_decision(chunk: int, frames: int, n_step: int):
+    whole, first, second = (practice(chunk, 12, frames, n_step) for _ in range(3))
     episodes_of(whole, 25)
     episodes_of(first, 17)  # the second of the actions decided on is the next
     second.load_state_dict(first.state_dict())
@@ -86,17 +111,18 @@ class Reaching:
         self.chunk, self.rng = chunk, torch.Generator().manual_seed(0)
 
     def act(self, obs: torch.Tensor, *, explore: bool) -> torch.Tensor:
-        once = torch.cat([obs * 3.0, torch.zeros(len(obs), 1)], 1)
+        once = torch.cat([obs[:, -3:] * 3.0, torch.zeros(len(obs), 1)], 1)
         noise = 0.2 * torch.randn((len(obs), self.chunk, 4), generator=self.rng)
         return (once[:, None] + noise).clamp(-1, 1).reshape(len(obs), -1)
 
 
-def many(chunk: int, copies: int, limit: int) -> ManyPractice:
-    width, number = np.zeros((1, 3), np.float32), np.zeros(1, np.int64)
+def many(chunk: int, copies: int, limit: int, frames: int = 1, n_step: int = 1) -> ManyPractice:
+    width, number = np.zeros((1, 3 * frames), np.float32), np.zeros(1, np.int64)
     action = np.zeros((1, 4 * chunk), np.float32)
     like = Rows(width, action, next_obs=width, first_obs=width, step=number, stretch=number, **LIKE)
     envs = make_vector_env("pybullet/Reach-v0", copies, workers="threads", autoreset=False, max_episode_steps=limit)
-    return ManyPractice(envs, Reaching(chunk), KEYS, Replay(500, like), 0, False, chunk)  # type: ignore[arg-type]
+    seen = Replay(500, like), 0, False, chunk, frames, n_step
+    return ManyPractice(envs, Reaching(chunk), KEYS, *seen)  # type: ignore[arg-type]
 
 
 def test_many_copies_leave_the_rows_that_each_alone_would_one_after_the_other():
@@ -122,9 +148,26 @@ def test_many_copies_leave_the_rows_that_each_alone_would_one_after_the_other():
     run.env.close()
 
 
-@pytest.mark.parametrize(("chunk", "steps"), [(1, 17), (1, 15), (3, 14), (3, 8)])
-def test_practice_in_many_copies_goes_on_where_it_stopped_with_the_round_that_was_under_way(chunk: int, steps: int):
-    whole, first, second = (many(chunk, copies=3, limit=5) for _ in range(3))
+def test_copies_see_the_last_steps_of_their_own_episodes():
+    run, once = (many(1, copies=2, limit=5, frames=frames) for frames in (3, 1))
+    for _ in range(22):
+        run.step(), once.step()
+    rows, single = run.replay.arrays, once.replay.arrays
+    for i in range(22):
+        step, copy = divmod(i, 2)
+        back = [single.obs[2 * max(step - k, 5 * (step // 5)) + copy] for k in (2, 1, 0)]
+        assert np.array_equal(rows.obs[i], np.concatenate(back)), i
+        assert np.array_equal(rows.next_obs[i], np.concatenate([*back[1:], single.next_obs[i]])), i
+    run.env.close(), once.env.close()
+
+
+@pytest.mark.parametrize(
+    ("chunk", "steps", "frames", "n_step"), [(1, 17, 1, 1), (1, 15, 3, 1), (3, 14, 1, 1), (3, 8, 2, 1), (1, 17, 1, 2)]
+)
+def test_practice_in_many_copies_goes_on_where_it_stopped_with_the_round_that_was_under_way(
+    chunk: int, steps: int, frames: int, n_step: int
+):
+    whole, first, second = (many(chunk, 3, 5, frames, n_step) for _ in range(3))
     for _ in range(30):
         whole.step()
     for _ in range(steps):

@@ -30,6 +30,7 @@ def train(demos: Path, out: Path, *more: str) -> int:
     [
         ("iq", "online", ()),
         ("iq", "online", ("--chunk", "3")),
+        ("iq", "online", ("--frame-stack", "3", "--n-step", "2")),
         pytest.param("iq", "online", ("--copies", "2"), marks=pytest.mark.slow),
         ("iq", "offline", ()),
         ("sqil", "online", ("--chunk", "3")),
@@ -112,6 +113,28 @@ def test_a_policy_that_decides_on_several_actions_does_them_all_and_judges_them_
     q, spec = policy.q(now, demo.action), policy.spec
     np.testing.assert_allclose(reward[:-3], (q - spec.gamma**3 * np.roll(policy.value(after), -2))[:-3], rtol=1e-4)
     np.testing.assert_allclose(reward[-3:], q[-3:] - spec.gamma**3 * spec.absorbing_value, rtol=1e-4)
+
+
+def test_a_policy_that_sees_several_steps_judges_a_demo_as_it_saw_it_in_passing(demos: Path, tmp_path: Path):
+    assert train(demos, tmp_path / "run", "--steps", "210", "--frame-stack", "3", "--n-step", "2") == 0
+    policy = robot_lfd.load_policy(tmp_path / "run")
+    store = DemoStore.open(demos)
+    demo = store[store.ids()[0]]
+    seen, act = [], policy._learned.act
+    policy._learned.act = lambda obs: (seen.append(obs), act(obs))[1]  # type: ignore[method-assign]
+    for _ in range(2):  # the second time after a reset, so with nothing of the first
+        policy.reset()
+        for t in range(len(demo)):
+            policy.act({k: v[t] for k, v in demo.obs.items()})
+    one, two = torch.cat(seen).chunk(2)
+    now, after = ({k: v[a:b] for k, v in demo.obs.items()} for a, b in ((0, -1), (1, None)))
+    assert torch.equal(one, two) and one.shape == (len(demo), 3 * sum(policy.spec.sizes))
+    q = policy.critic.q(one, torch.from_numpy(demo.action)).detach().numpy()
+    np.testing.assert_allclose(policy.q(now, demo.action), q, rtol=1e-6)
+    reward = policy.recovered_reward(now, demo.action, after, np.arange(len(demo)) == len(demo) - 1)
+    value, spec = policy.critic.value(one, 16).detach().numpy(), policy.spec
+    np.testing.assert_allclose(reward[:-2], (q - spec.gamma**2 * np.roll(value, -2))[:-2], rtol=1e-4)
+    np.testing.assert_allclose(reward[-2:], q[-2:] - spec.gamma**2 * spec.absorbing_value, rtol=1e-4)
 
 
 def test_more_demos_than_successes_are_never_trained_on_unless_told(demos: Path, tmp_path: Path, capfd):

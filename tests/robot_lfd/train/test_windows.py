@@ -58,6 +58,17 @@ def test_a_decision_spans_what_followed_a_step_and_repeats_the_last_action_where
     assert found.terminated.tolist() == [False, False, True, True, True, False]
 
 
+def test_a_row_of_several_steps_spans_them_and_holds_the_first_action_alone():
+    rows = rows_of([5, 3])
+    ended = rows.terminated.copy()
+    ended[4] = True
+    found = decisions(replace(rows, terminated=ended), 3, 1)
+    assert found.action.tolist() == [[0], [1], [2], [3], [4], [6]]
+    assert found.next_obs[:, 0].tolist() == [3, 4, 5, 5, 5, 9]
+    discrete = decisions(replace(rows, terminated=ended, action=rows.step), 3, 1)
+    assert discrete.action.tolist() == [0, 1, 2, 3, 4, 6] and discrete.action.dtype == np.int64
+
+
 def test_decisions_longer_than_every_demo_are_refused_plainly():
     with pytest.raises(LfdError, match="no demo has 7 steps in a row"):
         decisions(rows_of([5, 3]), 7)
