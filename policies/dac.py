@@ -51,14 +51,21 @@ def absorbing_value(reward: float, gamma: float) -> float:
 
 
 class DacAgent(SoftAgent):
-    """A SoftAgent whose rewards are a discriminator's logits. Arguments as SoftAgent's, without loss and value."""
+    """A SoftAgent whose rewards are a discriminator's logits. Arguments as SoftAgent's, without loss and value.
 
-    def __init__(self, normaliser: Normaliser, spread: torch.Tensor, config: SoftConfig, seed: int) -> None:
+    The discriminator looks at what the critics look at.
+    """
+
+    def __init__(
+        self, normaliser: Normaliser, spread: torch.Tensor, config: SoftConfig, seed: int,
+        critic_normaliser: Normaliser | None = None,
+    ) -> None:  # fmt: skip
         def critic_loss(judged: Judged) -> tuple[torch.Tensor, Terms]:
             return reward_critic_loss(judged, gamma=config.gamma)
 
-        super().__init__(critic_loss, 0.0, normaliser, spread, config, seed)
-        self.normaliser, self.width = normaliser, len(normaliser.mean) + 1
+        super().__init__(critic_loss, 0.0, normaliser, spread, config, seed, critic_normaliser)
+        self.normaliser = critic_normaliser or normaliser
+        self.width = len(self.normaliser.mean) + 1
         sizes = [self.width + self.action_size, *config.hidden, 1]
         self.discriminator = Ensemble(sizes, 1, seed + 3, layer_norm=False)
         self.discriminator_optimiser = torch.optim.Adam(

@@ -54,6 +54,14 @@ class Columns(Normaliser):
         return super().forward(obs[..., self.first : self.first + len(self.mean)])
 
 
+def latest(of: Normaliser, stacked: int) -> Normaliser:
+    """Returns the normaliser of the latest of `stacked` steps, whose features stand side by side in rows (..., D)."""
+    if stacked == 1:
+        return of
+    first = len(of.mean) - len(of.mean) // stacked
+    return Columns(Normaliser(of.mean[first:], of.std[first:], floor=0.0), first)
+
+
 class _Bounded(torch.autograd.Function):
     """Clamps, and lets a gradient through beyond a bound where a step along it leads back inside."""
 

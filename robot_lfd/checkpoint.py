@@ -16,7 +16,7 @@ import torch
 
 from policies.export import ChunkRows, Network, PixelRows
 from policies.learned import Critical, DiscreteLearned, GaussianLearned, Learned
-from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
+from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor, latest
 from policies.pixel_actor import PixelActor, Sight
 from policies.pixel_learned import PixelLearned
 from policies.sequence_cloning import Actor, ChunkActor, ClonedLearned, PlainActor, make_actor
@@ -340,7 +340,7 @@ def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned
         table = DiscreteCriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
         return DiscreteLearned(table, model, spec.temperature)
     actor = TanhGaussianActor(normaliser, _row(stats, "action_std", spec.decided_size), spec.hidden, seed=0)
-    critic = CriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
+    critic = CriticEnsemble(latest(normaliser, spec.frame_stack), *shape, seed=0, layer_norm=spec.layer_norm)
     return GaussianLearned(actor, critic, model, spec.temperature, spec.window)
 
 

@@ -14,7 +14,7 @@ from policies.agent import Agent
 from policies.behaviour_cloning import BehaviourCloning, SoftmaxCloning
 from policies.dac import DacAgent
 from policies.iq_learn import W1_PENALTY, IqConfig, bounded_absorbing_value, iq_loss, reward_bound
-from policies.networks import Normaliser
+from policies.networks import Normaliser, latest
 from policies.sequence_cloning import SequenceCloning
 from policies.soft_agent import CriticLoss, SoftAgent, SoftConfig
 from policies.soft_q import OFFLINE, SoftQAgent, SoftQConfig
@@ -176,7 +176,8 @@ def _sqil(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread:
 
 
 def _dac(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
-    return DacAgent(normaliser, spread, soft_config(config, spec), config.seed)
+    judged = latest(normaliser, spec.frame_stack)
+    return DacAgent(normaliser, spread, soft_config(config, spec), config.seed, judged)
 
 
 def _value_dice(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
@@ -199,7 +200,8 @@ def _soft_agent(
             bc_weight=_cloning_weight(config, usual.bc_weight),
         )  # fmt: skip
         return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
-    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft_config(config, spec), config.seed)
+    judged, soft = latest(normaliser, spec.frame_stack), soft_config(config, spec)
+    return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft, config.seed, judged)
 
 
 def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import robot_lfd
-from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor
+from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor, latest
 from policies.pixel_actor import PixelActor, Sight
 from robot_lfd import cli
 from robot_lfd.checkpoint import PolicySpec, cloned_actor, find_checkpoint, save_checkpoint
@@ -69,7 +69,8 @@ def checkpoint(folder, kind):
         model = under_name("critic", DiscreteCriticEnsemble(normaliser, *shape, spec.critics, seed=1))
     elif spec.actor == "gaussian":
         actor = TanhGaussianActor(normaliser, torch.ones(spec.decided_size), spec.hidden, seed=1)
-        model = under_name("actor", actor) | under_name("critic", CriticEnsemble(normaliser, *shape, 2, seed=1))
+        critic = CriticEnsemble(latest(normaliser, spec.frame_stack), *shape, 2, seed=1)
+        model = under_name("actor", actor) | under_name("critic", critic)
     elif spec.actor == "pixels":
         model = under_name("actor", PixelActor(Sight(1, 64, spec.frame_stack, "small"), normaliser, *shape, seed=1))
     else:
