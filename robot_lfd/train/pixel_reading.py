@@ -33,12 +33,16 @@ class PixelDemos:
     known: tuple[str, ...]
 
     def labelled_by(self, teacher: LearnedPolicy) -> PixelDemos:
-        """Returns the same demos with the teacher's actions in the place of the person's: one voice to learn from."""
-        seen = self.sights.state[self.sights.row]
-        ends = np.cumsum(teacher.spec.sizes)[:-1]
-        rows = (dict(zip(self.known, np.split(row, ends), strict=True)) for row in seen)
-        teacher.reset()
-        action = np.stack([teacher.act(row) for row in rows])
+        """Returns the same demos with the teacher's actions in the place of the person's: one voice to learn from.
+
+        The teacher goes through whole episodes, from their beginnings: it may remember.
+        """
+        ends, said = np.cumsum(teacher.spec.sizes)[:-1], []
+        for i, seen in enumerate(self.sights.state):
+            if self.sights.first[i] == i:
+                teacher.reset()
+            said.append(teacher.act(dict(zip(self.known, np.split(seen, ends), strict=True))))
+        action = np.stack(said)[self.sights.row]
         return dataclasses.replace(self, sights=dataclasses.replace(self.sights, action=action))
 
 

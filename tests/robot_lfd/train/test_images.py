@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 
 from robot_lfd.train.images import Sights, draw, draw_transitions
+from robot_lfd.train.pixel_reading import PixelDemos
 
 
 def make_sights(lengths: list[int], mark: int = 0) -> Sights:
@@ -35,6 +37,25 @@ def test_a_row_has_its_own_picture_proprioception_and_action():
     assert set(seen.tolist()) == {0, 1, 2, 4, 5}, "the last picture of an episode has no action"
     assert (batch.proprio[:, 0] == seen).all() and (batch.action[:, 0] == seen * 10).all()
     assert batch.state.shape == (64, 0)
+
+
+def test_a_teacher_that_remembers_goes_through_whole_episodes():
+    class Counting:
+        """Says how many observations of the episode it has had, and the latest."""
+
+        spec = SimpleNamespace(sizes=(1,))
+
+        def reset(self):
+            self.count = 0
+
+        def act(self, obs):
+            self.count += 1
+            return np.array([self.count, obs["place"][0]])
+
+    sights = make_sights([3, 2])  # observations 0-3 and 4-6
+    shown = dataclasses.replace(sights, state=sights.proprio, row=np.array([0, 2, 4, 5]))  # a pause was left out
+    labels = PixelDemos(shown, 2, (), ("place",)).labelled_by(Counting()).sights.action  # type: ignore[arg-type]
+    assert labels.tolist() == [[1, 0], [3, 2], [1, 4], [2, 5]]
 
 
 def test_every_row_of_every_source_is_drawn_alike_and_unfilled_room_never():
