@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from policies.candidates import CandidateRows
 from policies.networks import DiscreteCriticEnsemble, TanhGaussianActor
 from policies.pixel_actor import PixelActor
 from policies.sequence_cloning import ChunkActor, PlainActor
@@ -50,7 +51,7 @@ class PixelRows(nn.Module):
         return self.actor.best(obs[:, felt:].reshape(shape) / 255.0 - 0.5, obs[:, :felt])
 
 
-Network = TanhGaussianActor | PlainActor | DiscreteCriticEnsemble | ChunkRows | PixelRows
+Network = TanhGaussianActor | PlainActor | DiscreteCriticEnsemble | CandidateRows | ChunkRows | PixelRows
 
 
 class BestAction(nn.Module):

@@ -156,7 +156,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, sizes: Sequence[int], count: int, seed: int, layer_norm: bool = True) -> None:
         super().__init__()
-        self.layer_norm = layer_norm
+        self.layer_norm, self._widths = layer_norm, [(o,) for o in sizes[1:-1]]
         generator = torch.Generator().manual_seed(seed)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         self.gains, self.shifts = nn.ParameterList(), nn.ParameterList()
@@ -186,7 +186,7 @@ class Ensemble(nn.Module):
         for i, (gain, shift) in enumerate(zip(gains, shifts, strict=True)):
             x = torch.addmm(biases[i], x, weights[i])
             if self.layer_norm:
-                x = F.layer_norm(x, x.shape[-1:], gain[0], shift[0])
+                x = F.layer_norm(x, self._widths[i], gain[0], shift[0])
             x = F.relu(x, inplace=True)
         return torch.addmm(biases[-1], x, weights[-1])
 

@@ -8,12 +8,12 @@ from typing import Any
 
 COUNTS = {
     "action_size": 4096, "critics": 64, "window": 4096, "execute": 4096, "frame_stack": 64, "n_step": 4096,
-    "step": 10**15,
+    "candidates": 4096, "step": 10**15,
 }  # fmt: skip
 NUMBERS = {"control_hz": 1e5, "gamma": 1.0, "temperature": 1e6}  # from 0 on
-LEAST = {"critics": 0, "step": 0}  # else 1
+LEAST = {"critics": 0, "candidates": 0, "step": 0}  # else 1
 WORDS = ("algo", "env_id")
-ACTORS = ("gaussian", "plain", "lstm", "gru", "chunk", "pixels")
+ACTORS = ("gaussian", "candidates", "plain", "lstm", "gru", "chunk", "pixels")
 LISTS = {"features": 1024, "sizes": 1024, "hidden": 32}  # their most entries
 LARGEST = 2**24  # columns of one feature: a picture of 2000 x 2000
 FLOAT_BYTES = 4

@@ -14,6 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from policies.candidates import CandidateLearned, CandidateRows, Candidates
 from policies.export import ChunkRows, Network, PixelRows
 from policies.learned import Critical, DiscreteLearned, GaussianLearned, Learned
 from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor, latest
@@ -39,6 +40,7 @@ class PolicySpec:
         action_size: A, or how many actions there are where they are `discrete`.
         absorbing_value: V of the state after the task's end; None: that of the last observation.
         actor: the kind of network that acts; a discrete policy is its critics' softmax.
+        candidates: how many a state has, where the actor chooses among them.
         window: how many steps the actor looks at, or says actions for, at once; a Gaussian one does all that it said.
         head, execute, blend: of actors that only clone, see `policies.sequence_cloning`.
         encoder: of actors that see; `images/<camera>` are then the last of the features.
@@ -59,6 +61,7 @@ class PolicySpec:
     temperature: float
     absorbing_value: float | None
     actor: str = "gaussian"
+    candidates: int = 0
     discrete: bool = False
     layer_norm: bool = True
     head: str = "mse"
@@ -72,9 +75,14 @@ class PolicySpec:
     format_version: int = FORMAT_VERSION
 
     @property
+    def chooses(self) -> bool:
+        """Whether it acts by the softmax of its critics' table: of discrete actions, or of candidates."""
+        return self.discrete or self.candidates > 0
+
+    @property
     def decided(self) -> int:
         """How many actions one decision has where it is one row of numbers; chunks of state are cloned as windows."""
-        return self.window if self.actor in ("gaussian", "pixels") else 1
+        return self.window if self.actor in ("gaussian", "candidates", "pixels") else 1
 
     @property
     def decided_size(self) -> int:
@@ -254,7 +262,7 @@ class LearnedPolicy:
             return PixelRows(network)
         if isinstance(network, ChunkActor) and not network.blend:
             return ChunkRows(network)
-        if isinstance(network, (TanhGaussianActor, PlainActor, DiscreteCriticEnsemble)):
+        if isinstance(network, (TanhGaussianActor, PlainActor, DiscreteCriticEnsemble, CandidateRows)):
             return network
         why = "blends what it said before" if self.spec.actor == "chunk" else "remembers"
         raise LfdError(f"'{self.path}' {why}; only policies that act on what they see now can be exported")
@@ -334,6 +342,12 @@ def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned
     width = spec.width
     normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
     shape = (spec.decided_size, spec.hidden, spec.critics)
+    if spec.actor == "candidates":
+        candidates = Candidates(normaliser, _row(stats, "action_std", spec.decided_size), spec.candidates, seed=0)
+        table = DiscreteCriticEnsemble(
+            normaliser, spec.candidates, spec.hidden, spec.critics, seed=0, layer_norm=spec.layer_norm
+        )
+        return CandidateLearned(candidates, table, model, spec.temperature, spec.window)
     if spec.actor != "gaussian":
         return ClonedLearned(cloned_actor(spec, normaliser, seed=0), model)
     if spec.discrete:

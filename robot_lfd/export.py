@@ -26,8 +26,6 @@ def run(config: ExportConfig) -> dict[str, Any]:
 
     policy: Any = load_policy(config.run)
     network = policy.actor  # a kind that cannot be exported says so before anything is written
-    if policy.spec.discrete and config.format == "onnx":  # torch's exporter cannot write its LayerNorm
-        raise LfdError("only policies with continuous actions can be exported as onnx; use --format torchscript")
     path = config.out or _beside(config, policy)
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)

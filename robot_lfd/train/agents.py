@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from policies.agent import Agent
 from policies.behaviour_cloning import BehaviourCloning, SoftmaxCloning
+from policies.candidates import CandidateAgent, Candidates
 from policies.dac import DacAgent
 from policies.iq_learn import W1_PENALTY, IqConfig, bounded_absorbing_value, iq_loss, reward_bound
 from policies.networks import Normaliser, latest
@@ -32,6 +32,8 @@ OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weig
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
     spread = torch.from_numpy(np.atleast_1d(rows.action.std(0)))
+    if spec.candidates:
+        return _candidate_agent(config, spec, normaliser_of(rows), spread)
     return _MAKERS[config.algo](config, spec, normaliser_of(rows), spread)
 
 
@@ -49,88 +51,31 @@ def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
         raise LfdError(f"--state-only looks at no action, --bc-weight {config.bc_weight} clones them; leave one out")
 
 
-def cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
-    """Returns the fields of PolicySpec that say which kind of actor clones.
-
-    Raises:
-        LfdError: options of cloning that contradict each other, the algorithm or the actions.
-    """
-    asked = {"--bc-head": config.bc_head != "mse", "--memory": config.memory != "none", "--chunk": config.chunk != 1}
-    named = " and ".join(k for k, v in asked.items() if v)
-    if config.chunk < 1 or config.memory_steps < 1:
-        raise LfdError(f"--chunk {config.chunk} and --memory-steps {config.memory_steps}: expected at least 1 each")
-    soft = config.algo in ("iq", "sqil", "dac")
-    _check_n_step(config)
-    if named and config.algo != "bc" and not (soft and named == "--chunk"):
-        raise LfdError(f"{named}: not of --algo {config.algo}; use --algo bc or leave it out")
-    if named and discrete:
-        raise LfdError(f"{named}: for continuous actions, this environment has discrete ones; leave it out")
-    if asked["--memory"] and asked["--chunk"]:
-        raise LfdError("--memory and --chunk are two answers to one question; leave one out")
-    if asked["--memory"] and len(set(config.hidden)) > 1:
-        raise LfdError(f"--memory needs layers of one width, --hidden is {' '.join(map(str, config.hidden))}")
-    if soft and (config.chunk_execute is not None or config.chunk_blend):
-        raise LfdError(f"--chunk-execute and --chunk-blend: of --algo bc; {config.algo} does all that it decided on")
-    if soft:
-        return {"window": config.chunk, "n_step": config.n_step}
-    if asked["--chunk"]:
-        shape = {"actor": "chunk", "window": config.chunk, "execute": chunk_execute(config)}
-        return {**shape, "blend": config.chunk_blend, "head": config.bc_head}
-    if config.chunk_blend or config.chunk_execute is not None:
-        raise LfdError("--chunk-execute and --chunk-blend: of chunks; say how long they are with --chunk")
-    if asked["--memory"]:
-        return {"actor": config.memory, "window": config.memory_steps, "head": config.bc_head}
-    return {"actor": "plain", "head": config.bc_head} if asked["--bc-head"] else {}
-
-
-def _check_n_step(config: TrainConfig) -> None:
-    if config.n_step < 1:
-        raise LfdError(f"--n-step is {config.n_step}, expected at least 1")
-    if config.n_step > 1 and config.algo not in ("iq", "sqil"):
-        raise LfdError(f"--n-step: of --algo iq and sqil, {config.algo} judges every step by itself; leave it out")
-    if config.n_step > 1 and config.chunk > 1:
-        raise LfdError("--n-step and --chunk: a chunk's reward is that of all its steps already; leave one out")
-
-
-def chunk_execute(config: TrainConfig) -> int:
-    """Returns how many actions of a chunk are done before the policy looks again: what was told, else half of them.
-
-    Raises:
-        LfdError: more of them than a chunk has, or none.
-    """
-    if config.chunk < 1:
-        raise LfdError(f"--chunk is {config.chunk}, expected at least 1")
-    execute = (config.chunk + 1) // 2 if config.chunk_execute is None else config.chunk_execute
-    if not 1 <= execute <= config.chunk:
-        raise LfdError(f"--chunk-execute is {execute}, expected 1 to {config.chunk}, the --chunk")
-    return execute
-
-
 def default_gamma(config: TrainConfig, arm: bool) -> float:
     """Returns the discount: what was told, else 0.97 on arms (20 steps a second) and 0.99 elsewhere."""
     usual = 0.97 if arm else 0.99
     return usual if config.gamma is None else config.gamma
 
 
-def default_temperature(config: TrainConfig, discrete: bool) -> float:
+def default_temperature(config: TrainConfig, chooses: bool) -> float:
     """Returns the temperature: what was told, else what LOG.md measured."""
-    usual = SoftQConfig.temperature if discrete else SoftConfig.temperature
+    usual = SoftQConfig.temperature if chooses else SoftConfig.temperature
     return usual if config.temperature is None else config.temperature
 
 
-def learns_by_likelihood(config: TrainConfig, discrete: bool) -> bool:
-    """Whether this is offline IQ-Learn of discrete actions: no practice, no actor, Q alone; see policies.iq_learn."""
-    return discrete and config.algo == "iq" and config.mode == "offline"
+def learns_by_likelihood(config: TrainConfig, chooses: bool) -> bool:
+    """Whether this is offline IQ-Learn of a choice: no practice, no actor, Q alone; see policies.iq_learn."""
+    return chooses and config.algo == "iq" and config.mode == "offline"
 
 
-def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool, discrete: bool) -> float | None:
+def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool, chooses: bool) -> float | None:
     """Returns V of the state after the task's end, by the rule of the algorithm; None: V of the last observation.
 
     Args:
         demos_end: whether a demo ended by itself. Where none did, the end is a place that no expert goes to, such as
             a fall: its reward is the least that there is.
     """
-    usual = "zero" if learns_by_likelihood(config, discrete) else "bound"
+    usual = "zero" if learns_by_likelihood(config, chooses) else "bound"
     terminal = usual if config.terminal is None else config.terminal
     if terminal == "bootstrap":
         return None
@@ -157,7 +102,7 @@ def iq_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
     """Returns IQ-Learn's loss of the critics with the run's choices."""
     choices = IqConfig(
         spec.decision_gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only,
-        own_next_value=learns_by_likelihood(config, spec.discrete),
+        own_next_value=learns_by_likelihood(config, spec.chooses),
     )  # fmt: skip
     return functools.partial(iq_loss, config=choices)
 
@@ -193,15 +138,32 @@ def _soft_agent(
     loss: CriticLoss, config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor
 ) -> SoftAgent | SoftQAgent:
     if spec.discrete:
-        usual = OFFLINE if learns_by_likelihood(config, discrete=True) else SoftQConfig()
-        discrete = replace(
-            usual, hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma,
-            temperature=spec.temperature, layer_norm=not config.no_layer_norm,
-            bc_weight=_cloning_weight(config, usual.bc_weight),
-        )  # fmt: skip
-        return SoftQAgent(loss, spec.absorbing_value, normaliser, spec.action_size, discrete, config.seed)
+        return _soft_q(loss, config, spec, normaliser, spec.action_size)
     judged, soft = latest(normaliser, spec.frame_stack), soft_config(config, spec)
     return SoftAgent(loss, spec.absorbing_value, normaliser, spread, soft, config.seed, judged)
+
+
+def _soft_q(
+    loss: CriticLoss, config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, actions: int
+) -> SoftQAgent:
+    usual = OFFLINE if learns_by_likelihood(config, chooses=True) else SoftQConfig()
+    settings = replace(
+        usual, hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
+        layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, usual.bc_weight),
+    )  # fmt: skip
+    return SoftQAgent(loss, spec.absorbing_value, normaliser, actions, settings, config.seed)
+
+
+def _candidate_agent(
+    config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor
+) -> CandidateAgent:
+    candidates = Candidates(normaliser, spread, spec.candidates, config.seed)
+    if config.algo == "bc":
+        chooser = SoftmaxCloning(normaliser, spec.candidates, hidden=config.hidden, seed=config.seed)
+    else:
+        loss = {"iq": iq_critic_loss, "sqil": sqil_critic_loss}[config.algo](config, spec)
+        chooser = _soft_q(loss, config, spec, normaliser, spec.candidates)
+    return CandidateAgent(candidates, chooser, config.seed)
 
 
 def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:

@@ -104,8 +104,11 @@ class TrainConfig:
     """bc: a recurrent network; its layers have the widths of --hidden, all of one width."""
     memory_steps: int = 10
     """bc: steps after which memory begins anew, and the length of the pieces of demos that it learns from."""
-    chunk: int = 1
-    """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again."""
+    candidates: int | None = None
+    """iq, sqil, bc: choose among so many things that people did in a state like this; 0: say numbers. Default: 0."""
+    chunk: int | None = None
+    """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again.
+    Default: 4 where there are candidates, else 1."""
     chunk_execute: int | None = None
     """bc: how many of them are done before the policy looks again. Default: half of them."""
     chunk_blend: Flag = False

@@ -60,11 +60,19 @@ class Session(ABC):
 
     def clone_first(self, step: Callable[[], object]) -> None:
         """Does the gradient steps before the first one that counts."""
-        with progress_bar(shown=self.writes) as bar:
-            task = bar.add_task("cloning first", total=self.config.pretrain_steps, note="")
+
+        def all_steps(told: Callable[[], object]) -> None:
             for _ in range(self.config.pretrain_steps):
                 step()
-                bar.advance(task)
+                told()
+
+        self.with_bar("cloning first", self.config.pretrain_steps, all_steps)
+
+    def with_bar(self, title: str, steps: int, work: Callable[[Callable[[], object]], None]) -> None:
+        """Does `work`, which calls what it is given after each of its `steps`."""
+        with progress_bar(shown=self.writes) as bar:
+            task = bar.add_task(title, total=steps, note="")
+            work(lambda: bar.advance(task))
 
     def write_config(self, read: dict[str, Any]) -> None:
         """Writes the run's settings and, under `read`, what training found in the demos."""

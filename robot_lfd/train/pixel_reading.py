@@ -15,11 +15,12 @@ from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
-from robot_lfd.train.agents import chunk_execute, default_absorbing_value, default_gamma, default_temperature
+from robot_lfd.train.agents import default_absorbing_value, default_gamma, default_temperature
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import expert_rows
 from robot_lfd.train.images import Sights, demo_sights
 from robot_lfd.train.pixel_options import SOFT, check_options, check_pixels, state_weight
+from robot_lfd.train.shape import chunk_execute, chunk_of
 from robot_lfd.train.windows import decisions
 
 
@@ -78,7 +79,7 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
     every = config.keep_pauses or config.algo == "distill" or not felt  # a teacher does not hesitate
     expert = expert_rows(demos, stores, told_by, success_blind=config.success_blind, keep_pauses=every)
-    execute, rows = chunk_execute(config), decisions(expert.rows, config.chunk)
+    execute, rows = chunk_execute(config), decisions(expert.rows, chunk_of(config))
     sights = demo_sights(demos, cameras, felt, known)
     chosen = {"row": rows.step, "action": rows.action, "terminated": rows.terminated}
     sights = dataclasses.replace(sights, **chosen)
@@ -89,10 +90,10 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
         features=(*felt, *pictures),
         sizes=(*(int(np.prod(spaces[k].shape)) for k in felt), *(int(np.prod(picture)) for _ in pictures)),
         action_size=actions.shape[0], hidden=config.hidden, critics=config.critics if soft else 0, gamma=gamma,
-        temperature=default_temperature(config, discrete=False) if soft else 0.0,
-        absorbing_value=default_absorbing_value(config, gamma, demos_end=arms, discrete=False) if soft else None,
+        temperature=default_temperature(config, chooses=False) if soft else 0.0,
+        absorbing_value=default_absorbing_value(config, gamma, demos_end=arms, chooses=False) if soft else None,
         actor="pixels",
-        encoder=config.encoder, frame_stack=config.frame_stack, window=config.chunk, execute=execute,
+        encoder=config.encoder, frame_stack=config.frame_stack, window=chunk_of(config), execute=execute,
     )  # fmt: skip
     return PixelDemos(sights, expert.demos, felt, known), spec
 

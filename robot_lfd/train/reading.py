@@ -17,7 +17,6 @@ from robot_lfd.errors import LfdError
 from robot_lfd.train.agents import (
     DEFAULT_STEPS,
     check_agent,
-    cloned_shape,
     default_absorbing_value,
     default_gamma,
     default_temperature,
@@ -26,6 +25,7 @@ from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import Expert, expert_rows
 from robot_lfd.train.pixel_options import check_options, pixel_steps
 from robot_lfd.train.rows import Rows
+from robot_lfd.train.shape import actor_shape
 
 
 def mode_of(config: TrainConfig) -> str:
@@ -69,16 +69,17 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     _check_rows(rows, first.env_id)
     gamma = default_gamma(config, _is_arm(first.env_id))
     demos_end = _is_arm(first.env_id) or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
+    shape = actor_shape(config, discrete=discrete, arm=_is_arm(first.env_id))
+    chooses = discrete or "candidates" in shape
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
         features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
         action_size=int(actions.n) if discrete else rows.action.shape[1],
-        hidden=config.hidden, critics=1 if discrete and config.algo == "bc" else config.critics, gamma=gamma,
-        temperature=default_temperature(config, discrete), absorbing_value=None,
-        discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
-        **cloned_shape(config, discrete),
+        hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=gamma,
+        temperature=default_temperature(config, chooses), absorbing_value=None,
+        discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack, **shape,
     )  # fmt: skip
-    spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, discrete))
+    spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, chooses))
     check_agent(config, spec)
     return expert, spec
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from policies.candidates import FIT_STEPS, CandidateAgent
 from policies.soft_agent import SoftAgent
 from policies.soft_q import SoftQAgent
 from policies.value_dice import ValueDiceAgent
@@ -78,7 +80,7 @@ class _Session(Session):
         rows = decisions(expert.rows, spec.span, spec.decided)
         self.config, self.spec, self.rows = config, spec, rows
         self.agent = make_agent(config, spec, rows)
-        self.windows = None if spec.actor == "gaussian" else WindowSampler(rows, spec.window)
+        self.windows = None if spec.actor in ("gaussian", "candidates") else WindowSampler(rows, spec.window)
         self.rng = np.random.default_rng(config.seed)
         self.practice = None
         if mode_of(config) == "online":
@@ -135,7 +137,11 @@ class _Session(Session):
         return draw(self.rng, self.rows, replay, self.config.batch_rows, firsts)
 
     def _pretrain(self) -> None:
-        if isinstance(self.agent, (SoftAgent, SoftQAgent, ValueDiceAgent)) and not self.config.state_only:
+        if isinstance(self.agent, CandidateAgent):
+            find = functools.partial(self.agent.fit, self.rows.obs, self.rows.action)
+            self.with_bar("candidates", FIT_STEPS, find)
+        learns_more = isinstance(self.agent, (SoftAgent, SoftQAgent, CandidateAgent, ValueDiceAgent))
+        if learns_more and self.config.algo != "bc" and not self.config.state_only:
             self.clone_first(lambda: self.agent.clone_step(self._draw(None)))
 
     def stats(self) -> dict[str, list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,11 @@ def test_workers_where_nothing_practises_and_too_low_a_bound_are_plain_lines(rea
         assert expected in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("chunk", [1, 3])
-def test_a_worker_practises_as_the_learner_itself_would(reach: Path, chunk: int):
+@pytest.mark.parametrize(("chunk", "candidates"), [(1, 0), (3, 0), (3, 4)])
+def test_a_worker_practises_as_the_learner_itself_would(reach: Path, chunk: int, candidates: int):
     """Piece by piece, with the weights that it was sent, across the ends of episodes; no Ray is needed for that."""
     config = TrainConfig(demos=(reach,), out=Path("unused"), hidden=(16,), staleness_bound=200, chunk=chunk)
+    config = replace(config, candidates=candidates)
     expert, spec = read(config)
     from robot_lfd.train.windows import decisions
 

@@ -30,10 +30,14 @@ def train(demos: Path, out: Path, *more: str) -> int:
     [
         ("iq", "online", ()),
         ("iq", "online", ("--chunk", "3")),
+        ("iq", "online", ("--candidates", "3", "--chunk", "2")),
         ("iq", "online", ("--frame-stack", "3", "--n-step", "2")),
         pytest.param("iq", "online", ("--copies", "2"), marks=pytest.mark.slow),
+        pytest.param("iq", "online", ("--copies", "2", "--candidates", "3"), marks=pytest.mark.slow),
         ("iq", "offline", ()),
         ("sqil", "online", ("--chunk", "3")),
+        ("sqil", "offline", ("--candidates", "3")),
+        ("bc", "offline", ("--candidates", "3")),
         ("bc", "offline", ()),
     ],
 )

@@ -1,0 +1,130 @@
+"""Shape: from a run's settings to what kind of actor there will be, the fields of `PolicySpec` that say so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robot_lfd.errors import LfdError
+from robot_lfd.train.config import TrainConfig
+
+CANDIDATES = 16
+CANDIDATES_CHUNK = 4  # actions of one candidate: a fifth of a second on arms
+CHOOSERS = ("iq", "sqil", "bc")
+
+
+def actor_shape(config: TrainConfig, *, discrete: bool, arm: bool) -> dict[str, Any]:
+    """Returns the fields of PolicySpec that say which kind of actor there is.
+
+    Raises:
+        LfdError: options that contradict each other, the algorithm or the actions.
+    """
+    _check_n_step(config)
+    candidates = candidates_of(config, discrete=discrete, arm=arm)
+    if candidates:
+        _check_choice(config)
+        return {"actor": "candidates", "candidates": candidates, "window": chunk_of(config, CANDIDATES_CHUNK)}
+    if config.algo in ("iq", "sqil", "dac"):
+        return _soft_shape(config, discrete)
+    return _cloned_shape(config, discrete)
+
+
+def candidates_of(config: TrainConfig, *, discrete: bool, arm: bool) -> int:
+    """Returns among how many candidates the actor chooses; 0: it has none.
+
+    Raises:
+        LfdError: candidates were asked for, and the algorithm or the actions have none.
+    """
+    asked = config.candidates
+    if asked is None:
+        return 0
+    if asked and (config.algo not in CHOOSERS or discrete):
+        what = "discrete actions are candidates already" if discrete else f"not of --algo {config.algo}"
+        raise LfdError(f"--candidates: {what}; leave it out")
+    if asked < 0 or asked == 1:
+        raise LfdError(f"--candidates is {asked}, expected at least 2, or 0 for none")
+    return asked
+
+
+def chunk_of(config: TrainConfig, usual: int = 1) -> int:
+    """Returns how many actions are decided on at once: what was told, else `usual`.
+
+    Raises:
+        LfdError: less than one.
+    """
+    chunk = usual if config.chunk is None else config.chunk
+    if chunk < 1:
+        raise LfdError(f"--chunk is {chunk}, expected at least 1")
+    return chunk
+
+
+def chunk_execute(config: TrainConfig) -> int:
+    """Returns how many actions of a chunk are done before the policy looks again: what was told, else half of them.
+
+    Raises:
+        LfdError: more of them than a chunk has, or none.
+    """
+    chunk = chunk_of(config)
+    execute = (chunk + 1) // 2 if config.chunk_execute is None else config.chunk_execute
+    if not 1 <= execute <= chunk:
+        raise LfdError(f"--chunk-execute is {execute}, expected 1 to {chunk}, the --chunk")
+    return execute
+
+
+def _check_choice(config: TrainConfig) -> None:
+    """Raises LfdError where there are options of an actor that says numbers beside candidates."""
+    said = {
+        "--learn-temperature": config.learn_temperature, "--q-filter": config.q_filter,
+        "--actor-step": config.actor_step != "soft", "--action-noise": config.action_noise > 0.0,
+        "--bc-decay-steps": config.bc_decay_steps > 0, "--bc-head": config.bc_head != "mse",
+        "--memory": config.memory != "none", "--chunk-execute": config.chunk_execute is not None,
+        "--chunk-blend": config.chunk_blend, "--divergence w1": config.divergence == "w1",
+        "--state-only": config.state_only, "--n-step": config.n_step > 1,
+    }  # fmt: skip
+    named = " and ".join(k for k, v in said.items() if v)
+    if named:
+        raise LfdError(f"{named}: not of a policy that chooses among candidates; leave it out, or say --candidates 0")
+
+
+def _soft_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
+    chunk = chunk_of(config)
+    for name, told in {"--bc-head": config.bc_head != "mse", "--memory": config.memory != "none"}.items():
+        if told:
+            raise LfdError(f"{name}: not of --algo {config.algo}; use --algo bc or leave it out")
+    if chunk > 1 and discrete:
+        raise LfdError("--chunk: for continuous actions, this environment has discrete ones; leave it out")
+    if config.chunk_execute is not None or config.chunk_blend:
+        raise LfdError(f"--chunk-execute and --chunk-blend: of --algo bc; {config.algo} does all that it decided on")
+    return {"window": chunk, "n_step": config.n_step}
+
+
+def _cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
+    chunk = chunk_of(config)
+    asked = {"--bc-head": config.bc_head != "mse", "--memory": config.memory != "none", "--chunk": chunk > 1}
+    named = " and ".join(k for k, v in asked.items() if v)
+    if config.memory_steps < 1:
+        raise LfdError(f"--memory-steps is {config.memory_steps}, expected at least 1")
+    if named and config.algo != "bc":
+        raise LfdError(f"{named}: not of --algo {config.algo}; use --algo bc or leave it out")
+    if named and discrete:
+        raise LfdError(f"{named}: for continuous actions, this environment has discrete ones; leave it out")
+    if asked["--memory"] and asked["--chunk"]:
+        raise LfdError("--memory and --chunk are two answers to one question; leave one out")
+    if asked["--memory"] and len(set(config.hidden)) > 1:
+        raise LfdError(f"--memory needs layers of one width, --hidden is {' '.join(map(str, config.hidden))}")
+    if asked["--chunk"]:
+        shape = {"actor": "chunk", "window": chunk, "execute": chunk_execute(config)}
+        return {**shape, "blend": config.chunk_blend, "head": config.bc_head}
+    if config.chunk_blend or config.chunk_execute is not None:
+        raise LfdError("--chunk-execute and --chunk-blend: of chunks; say how long they are with --chunk")
+    if asked["--memory"]:
+        return {"actor": config.memory, "window": config.memory_steps, "head": config.bc_head}
+    return {"actor": "plain", "head": config.bc_head} if asked["--bc-head"] else {}
+
+
+def _check_n_step(config: TrainConfig) -> None:
+    if config.n_step < 1:
+        raise LfdError(f"--n-step is {config.n_step}, expected at least 1")
+    if config.n_step > 1 and config.algo not in ("iq", "sqil"):
+        raise LfdError(f"--n-step: of --algo iq and sqil, {config.algo} judges every step by itself; leave it out")
+    if config.n_step > 1 and chunk_of(config) > 1:
+        raise LfdError("--n-step and --chunk: a chunk's reward is that of all its steps already; leave one out")
