@@ -29,7 +29,6 @@ Tensors = dict[str, torch.Tensor]
 SPREAD_FLOOR = 0.02
 SOFTNESS = 0.02  # of the soft minimum, in squared standard deviations of the demos' actions
 HIDDEN = (256, 256)
-FIT_STEPS = 3000
 FIT_ROWS = 256
 
 
@@ -87,14 +86,14 @@ class Candidates(nn.Module):
 
 
 def fit_candidates(
-    candidates: Candidates, obs: np.ndarray, action: np.ndarray, seed: int, told: Callable[[], object]
+    candidates: Candidates, obs: np.ndarray, action: np.ndarray, steps: int, seed: int, told: Callable[[], object]
 ) -> None:
-    """Fits candidates to demos' rows (N, D) and (N, W); `told` hears of each of the FIT_STEPS gradient steps."""
+    """Fits candidates to demos' rows (N, D) and (N, W); `told` hears of each of the gradient steps."""
     rng = np.random.default_rng(seed)
     seen, done = torch.from_numpy(obs), torch.from_numpy(action)
     candidates.begin_at(_centres(done / candidates.scale, candidates.count, rng))
     fit = Clone(candidates, learning_rate=1e-3)
-    for _ in range(FIT_STEPS):
+    for _ in range(steps):
         rows = torch.from_numpy(rng.integers(len(obs), size=FIT_ROWS))
         loss = soft_minimum_loss(fit.actor.distance(seen[rows], done[rows]))
         fit.optimiser.zero_grad()
@@ -127,10 +126,10 @@ class CandidateAgent:
     def __init__(self, candidates: Candidates, chooser: SoftQAgent | SoftmaxCloning, seed: int) -> None:
         self.candidates, self.chooser, self._seed = candidates.requires_grad_(False), chooser, seed
 
-    def fit(self, obs: np.ndarray, action: np.ndarray, told: Callable[[], object]) -> None:
+    def fit(self, obs: np.ndarray, action: np.ndarray, steps: int, told: Callable[[], object]) -> None:
         """Finds the candidates, before the first update."""
         self.candidates.requires_grad_(True)
-        fit_candidates(self.candidates, obs, action, self._seed, told)
+        fit_candidates(self.candidates, obs, action, steps, self._seed, told)
 
     @property
     def actor(self) -> nn.Module:

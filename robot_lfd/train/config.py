@@ -132,7 +132,7 @@ class TrainConfig:
     staleness_bound: int = 200
     """--rollout-workers: fewer gradient steps than this lie between a step's weights and its first use."""
     pretrain_steps: int = 1500
-    """Gradient steps of behaviour cloning before IQ-Learn begins."""
+    """Gradient steps of behaviour cloning before IQ-Learn begins. Candidates are fitted in twice as many before."""
     practice_limit: int | None = None
     """Longest practice episode in control steps. Default: twice a mean demo, at most the environment's own."""
     keep_pauses: Flag = False

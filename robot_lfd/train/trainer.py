@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from policies.candidates import FIT_STEPS, CandidateAgent
+from policies.candidates import CandidateAgent
 from policies.soft_agent import SoftAgent
 from policies.soft_q import SoftQAgent
 from policies.value_dice import ValueDiceAgent
@@ -37,6 +37,7 @@ from robot_lfd.train.rows import Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
 
 REPLAY_ROWS = 200_000
+FIT_STEPS_A_CLONING_STEP = 2  # of candidates, before the choice among them is cloned
 
 
 def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
@@ -138,8 +139,9 @@ class _Session(Session):
 
     def _pretrain(self) -> None:
         if isinstance(self.agent, CandidateAgent):
-            find = functools.partial(self.agent.fit, self.rows.obs, self.rows.action)
-            self.with_bar("candidates", FIT_STEPS, find)
+            steps = FIT_STEPS_A_CLONING_STEP * self.config.pretrain_steps
+            find = functools.partial(self.agent.fit, self.rows.obs, self.rows.action, steps)
+            self.with_bar("candidates", steps, find)
         learns_more = isinstance(self.agent, (SoftAgent, SoftQAgent, CandidateAgent, ValueDiceAgent))
         if learns_more and self.config.algo != "bc" and not self.config.state_only:
             self.clone_first(lambda: self.agent.clone_step(self._draw(None)))

@@ -28,7 +28,7 @@ def two_ways(rows: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def fitted() -> Candidates:
     obs, action = two_ways()
     candidates = Candidates(NORMALISER, torch.from_numpy(action.std(0)), K, seed=0)
-    fit_candidates(candidates, obs, action, 0, lambda: None)
+    fit_candidates(candidates, obs, action, 1500, 0, lambda: None)
     return candidates
 
 
@@ -73,7 +73,7 @@ def test_what_was_chosen_is_what_it_is_taken_for_afterwards(fitted: Candidates):
 def test_demos_with_fewer_rows_than_candidates_are_enough():
     obs, action = (x[:3] for x in two_ways())
     candidates = Candidates(NORMALISER, torch.ones(WIDTH), 8, seed=0)
-    fit_candidates(candidates, obs, action, 0, lambda: None)
+    fit_candidates(candidates, obs, action, 1500, 0, lambda: None)
     assert candidates.distance(torch.from_numpy(obs), torch.from_numpy(action)).min(-1).values.max() < 0.01
 
 
