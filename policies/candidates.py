@@ -50,7 +50,7 @@ class Candidates(nn.Module):
         super().__init__()
         self.normaliser, self.count = normaliser, count
         self.register_buffer("scale", spread.clamp(min=SPREAD_FLOOR), persistent=False)  # stats.json keeps the spread
-        sizes = [len(normaliser.mean), *HIDDEN]
+        sizes = [normaliser.width, *HIDDEN]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             layers = [m for i, o in zip(sizes, HIDDEN, strict=False) for m in (nn.Linear(i, o), nn.ReLU())]

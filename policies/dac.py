@@ -65,7 +65,7 @@ class DacAgent(SoftAgent):
 
         super().__init__(critic_loss, 0.0, normaliser, spread, config, seed, critic_normaliser)
         self.normaliser = critic_normaliser or normaliser
-        self.width = len(self.normaliser.mean) + 1
+        self.width = self.normaliser.width + 1
         sizes = [self.width + self.action_size, *config.hidden, 1]
         self.discriminator = Ensemble(sizes, 1, seed + 3, layer_norm=False)
         self.discriminator_optimiser = torch.optim.Adam(

@@ -32,9 +32,39 @@ class Normaliser(nn.Module):
         self.register_buffer("mean", mean.clone(), persistent=False)  # a checkpoint keeps them in stats.json
         self.register_buffer("std", std.clamp(min=floor), persistent=False)
 
+    @property
+    def width(self) -> int:
+        """How many numbers come out for one observation."""
+        return len(self.mean)
+
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the normalised observation, of the same shape."""
         return ((obs - self.mean) / self.std).clamp(-NORMALISED_LIMIT, NORMALISED_LIMIT)
+
+
+class Magnifier(Normaliser):
+    """Normalises, and shows some columns once more under a magnifying glass: asinh(x / scale), x as it was observed.
+
+    Near nought it is x / scale, far off its logarithm: two millimetres beside a peg are seen as well as the way there.
+
+    Args:
+        columns: of distances, whose nought is where things meet. scale: metres.
+    """
+
+    def __init__(self, of: Normaliser, columns: Sequence[int], scale: float) -> None:
+        super().__init__(of.mean, of.std, floor=0.0)
+        self.columns, self.scale = list(columns), scale
+
+    @property
+    def width(self) -> int:
+        """How many numbers come out for one observation."""
+        return len(self.mean) + len(self.columns)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        """Returns (..., D + columns) for obs (..., D)."""
+        x = obs[..., self.columns] / self.scale
+        asinh = x.sign() * (x.abs() + (x.square() + 1.0).sqrt()).log()  # torch.onnx does not know torch.asinh
+        return torch.cat([super().forward(obs), asinh], -1)
 
 
 class Columns(Normaliser):
@@ -103,7 +133,7 @@ class TanhGaussianActor(nn.Module):
         log_spread = (spread + LEAST_SPREAD).log().clamp(max=LOG_STD_MAX)
         self.register_buffer("log_std_max", log_spread, persistent=False)  # a checkpoint keeps the spread in stats.json
         self.register_buffer("log_std_min", (log_spread - 2.0).clamp(max=LOG_STD_MIN), persistent=False)
-        sizes = [len(normaliser.mean), *hidden]
+        sizes = [normaliser.width, *hidden]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             layers = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ReLU())]
@@ -198,7 +228,7 @@ class CriticEnsemble(Ensemble):
         self, normaliser: Normaliser, action_size: int, hidden: Sequence[int], count: int, seed: int,
         layer_norm: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__([len(normaliser.mean) + action_size, *hidden, 1], count, seed, layer_norm)
+        super().__init__([normaliser.width + action_size, *hidden, 1], count, seed, layer_norm)
         self.normaliser = normaliser
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -217,7 +247,7 @@ class DiscreteCriticEnsemble(Ensemble):
         self, normaliser: Normaliser, actions: int, hidden: Sequence[int], count: int, seed: int,
         layer_norm: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__([len(normaliser.mean), *hidden, actions], count, seed, layer_norm)
+        super().__init__([normaliser.width, *hidden, actions], count, seed, layer_norm)
         self.normaliser = normaliser
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:

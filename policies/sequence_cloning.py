@@ -48,7 +48,7 @@ class PlainActor(nn.Module):
         self.normaliser = normaliser
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.trunk = _trunk([len(normaliser.mean), *hidden])
+            self.trunk = _trunk([normaliser.width, *hidden])
             self.head = make_head(head, hidden[-1], action_size)
 
     def loss(self, windows: Windows) -> torch.Tensor:
@@ -85,7 +85,7 @@ class RecurrentActor(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             kind = {"lstm": nn.LSTM, "gru": nn.GRU}[cell]
-            self.memory = kind(len(normaliser.mean), hidden[0], num_layers=len(hidden), batch_first=True)
+            self.memory = kind(normaliser.width, hidden[0], num_layers=len(hidden), batch_first=True)
             self.head = make_head(head, hidden[0], action_size)
         self.begin()
 
@@ -122,7 +122,7 @@ class ChunkActor(nn.Module):
         self.normaliser, self.action_size, self.execute, self.blend = normaliser, action_size, execute, blend
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.trunk = _trunk([len(normaliser.mean), *hidden])
+            self.trunk = _trunk([normaliser.width, *hidden])
             self.head = make_head(head, hidden[-1], window * action_size)  # one mode is one whole chunk
         self.begin()
 

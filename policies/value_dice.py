@@ -87,7 +87,7 @@ class ValueDiceAgent:
         self.config, self.normaliser, self.action_size = config, normaliser, len(spread)
         self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed)
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
-        self.nu = Ensemble([len(normaliser.mean) + 1 + len(spread), *config.hidden, 1], 1, seed + 1, layer_norm=False)
+        self.nu = Ensemble([normaliser.width + 1 + len(spread), *config.hidden, 1], 1, seed + 1, layer_norm=False)
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.actor_learning_rate, fused=True)
         self.nu_optimiser = torch.optim.Adam(self.nu.parameters(), lr=config.nu_learning_rate, fused=True)
         self.generator = torch.Generator().manual_seed(seed + 2)

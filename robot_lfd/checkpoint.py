@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ import torch
 from policies.candidates import CandidateLearned, CandidateRows, Candidates
 from policies.export import ChunkRows, Network, PixelRows
 from policies.learned import Critical, DiscreteLearned, GaussianLearned, Learned
-from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor, latest
+from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Magnifier, Normaliser, TanhGaussianActor, latest
 from policies.pixel_actor import PixelActor, Sight
 from policies.pixel_learned import PixelLearned
 from policies.sequence_cloning import Actor, ChunkActor, ClonedLearned, PlainActor, make_actor
@@ -44,6 +45,7 @@ class PolicySpec:
         window: how many steps the actor looks at, or says actions for, at once; a Gaussian one does all that it said.
         head, execute, blend: of actors that only clone, see `policies.sequence_cloning`.
         encoder: of actors that see; `images/<camera>` are then the last of the features.
+        near_m: scale of the magnifying glass over distances, metres, see `policies.networks.Magnifier`; 0: none.
         n_step: how many steps each reward is about where one action is decided on at a time.
         frame_stack: how many steps are seen at once: pictures of each camera, or where there are none, all features.
     """
@@ -71,6 +73,7 @@ class PolicySpec:
     encoder: str = ""
     frame_stack: int = 1
     n_step: int = 1
+    near_m: float = 0.0
     step: int = 0
     format_version: int = FORMAT_VERSION
 
@@ -104,6 +107,10 @@ class PolicySpec:
         """How many numbers are seen at once where no pictures are: the features of all steps that are stacked."""
         return sum(self.sizes) * self.frame_stack
 
+    def sight(self, of: Normaliser) -> Normaliser:
+        """Returns what networks see of features that `of` normalises: under the magnifying glass, if there is one."""
+        return Magnifier(of, distance_columns(self.features, self.sizes), self.near_m) if self.near_m else of
+
     @property
     def cameras(self) -> tuple[str, ...]:
         """The cameras that the policy looks through."""
@@ -113,6 +120,17 @@ class PolicySpec:
     def size_px(self) -> int:
         """Height and width of each of their pictures."""
         return math.isqrt(self.sizes[-1] // 3)
+
+
+def distance_columns(features: Sequence[str], sizes: Sequence[int]) -> list[int]:
+    """Returns which columns are distances between two things, metres: relative positions and heights."""
+    begins = np.cumsum([0, *sizes])
+    named = zip(features, begins, sizes, strict=False)
+    return [c for key, at, size in named if _is_distance(key) for c in range(at, at + size)]
+
+
+def _is_distance(key: str) -> bool:
+    return key.endswith("_height") or (key.endswith("_rel") and not key.endswith("_rot_rel"))
 
 
 def save_checkpoint(
@@ -340,7 +358,7 @@ def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned
     if spec.actor == "pixels":
         return PixelLearned(_pixel_actor(spec, stats), model, spec.window, spec.execute)
     width = spec.width
-    normaliser = Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0)
+    normaliser = spec.sight(Normaliser(_row(stats, "mean", width), _row(stats, "std", width), floor=0.0))
     shape = (spec.decided_size, spec.hidden, spec.critics)
     if spec.actor == "candidates":
         candidates = Candidates(normaliser, _row(stats, "action_std", spec.decided_size), spec.candidates, seed=0)

@@ -32,9 +32,10 @@ OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weig
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
     spread = torch.from_numpy(np.atleast_1d(rows.action.std(0)))
+    normaliser = spec.sight(normaliser_of(rows))
     if spec.candidates:
-        return _candidate_agent(config, spec, normaliser_of(rows), spread)
-    return _MAKERS[config.algo](config, spec, normaliser_of(rows), spread)
+        return _candidate_agent(config, spec, normaliser, spread)
+    return _MAKERS[config.algo](config, spec, normaliser, spread)
 
 
 def check_agent(config: TrainConfig, spec: PolicySpec) -> None:

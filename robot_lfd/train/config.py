@@ -65,6 +65,8 @@ class TrainConfig:
     """distill: the share of practice steps that the teacher drives falls to nothing over so many."""
     features: tuple[str, ...] = ()
     """Observation keys for the policy. Default: the environment's own policy_keys (relative features)."""
+    near_m: float = 0.0
+    """Show distances (..._rel, ..._height) once more under a magnifying glass, asinh(x / this); 0: no. Metres."""
     max_demos: int | None = None
     """Use only the first so many demos."""
     include_failures: Flag = False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
 
-from robot_lfd.checkpoint import PolicySpec
+from robot_lfd.checkpoint import PolicySpec, distance_columns
 from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.select import Selection
 from robot_lfd.demos.store import DemoStore
@@ -69,6 +70,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     _check_rows(rows, first.env_id)
     gamma = default_gamma(config, _is_arm(first.env_id))
     demos_end = _is_arm(first.env_id) or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
+    _check_near(config, keys)
     shape = actor_shape(config, discrete=discrete, arm=_is_arm(first.env_id))
     chooses = discrete or "candidates" in shape
     spec = PolicySpec(
@@ -77,7 +79,8 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
         action_size=int(actions.n) if discrete else rows.action.shape[1],
         hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=gamma,
         temperature=default_temperature(config, chooses), absorbing_value=None,
-        discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack, **shape,
+        discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
+        near_m=config.near_m, **shape,
     )  # fmt: skip
     spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, chooses))
     check_agent(config, spec)
@@ -103,6 +106,15 @@ def _check_numbers(config: TrainConfig) -> None:
         raise LfdError(f"--temperature is {config.temperature}, expected more than 0")
     if config.action_noise < 0.0:
         raise LfdError(f"--action-noise is {config.action_noise}, expected 0 or more")
+
+
+def _check_near(config: TrainConfig, keys: Sequence[str]) -> None:
+    if config.near_m < 0.0:
+        raise LfdError(f"--near-m is {config.near_m}, expected metres, or 0 for none")
+    if config.near_m and config.frame_stack > 1:
+        raise LfdError("--near-m and --frame-stack: not together so far; leave one out")
+    if config.near_m and not distance_columns(keys, [1] * len(keys)):
+        raise LfdError(f"--near-m: none of {', '.join(keys)} is a distance (..._rel, ..._height); leave it out")
 
 
 def _check_rows(rows: Rows, env_id: str) -> None:

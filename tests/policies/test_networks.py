@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Normal, TransformedDistribution
@@ -10,6 +12,7 @@ from torch.distributions.transforms import TanhTransform
 from policies.networks import (
     LEAST_SPREAD,
     CriticEnsemble,
+    Magnifier,
     Normaliser,
     TanhGaussianActor,
     move_towards,
@@ -87,3 +90,10 @@ def test_noise_that_does_more_harm_than_its_entropy_is_worth_falls_where_it_lear
     std = actor(torch.zeros(1, 3))[1].exp()[0]
     assert bool((std < 0.5 * spread).all()) == noise_learns
     assert torch.allclose(std, spread + LEAST_SPREAD) != noise_learns
+
+
+def test_a_magnifying_glass_shows_distances_once_more_large_near_nought_and_small_far_off():
+    seen = Magnifier(Normaliser(torch.tensor([0.5, 0.0]), torch.tensor([1.0, 2.0])), [1], scale=0.005)
+    rows = torch.tensor([[0.5, 0.0], [1.5, 0.001], [1.5, -0.5]])
+    by_hand = [[0.0, 0.0, 0.0], [1.0, 0.0005, math.asinh(0.2)], [1.0, -0.25, -math.asinh(100.0)]]
+    assert seen.width == 3 and torch.allclose(seen(rows), torch.tensor(by_hand), atol=1e-6)

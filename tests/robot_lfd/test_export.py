@@ -44,6 +44,7 @@ KINDS = {
     "least squares": {"actor": "plain"},
     "mixture": {"actor": "plain", "head": "gmm"},
     "candidates": {"algo": "iq", "actor": "candidates", "candidates": 5, "window": 3},
+    "near": {"algo": "iq", "near_m": 0.005},
     "discrete": {"algo": "iq", "discrete": True, "action_size": 3},
     "lstm": {"actor": "lstm", "window": 4},
     "chunk": {"actor": "chunk", "window": 4, "execute": 2},
@@ -74,6 +75,7 @@ def checkpoint(folder, kind):
         candidates = Candidates(normaliser, torch.ones(spec.decided_size), spec.candidates, seed=1)
         model = under_name("critic", table) | under_name("candidates", candidates)
     elif spec.actor == "gaussian":
+        normaliser = spec.sight(normaliser)
         actor = TanhGaussianActor(normaliser, torch.ones(spec.decided_size), spec.hidden, seed=1)
         critic = CriticEnsemble(latest(normaliser, spec.frame_stack), *shape, 2, seed=1)
         model = under_name("actor", actor) | under_name("critic", critic)
@@ -114,7 +116,7 @@ def test_every_kind_of_policy_is_exported_equal_or_refused_in_a_plain_line(kind,
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_policy_without_a_critic_refuses_to_judge_in_one_plain_line(kind, tmp_path):
     policy = robot_lfd.load_policy(checkpoint(tmp_path / "run", kind))
-    if kind in ("iq", "several at once", "several seen", "candidates", "discrete"):
+    if kind in ("iq", "several at once", "several seen", "near", "candidates", "discrete"):
         obs = {"target_rel": np.zeros((2, 3)), "eef_pos": np.zeros((2, 3))}
         action = np.zeros(2) if kind == "discrete" else np.zeros((2, 4))
         assert policy.q(obs, action).shape == policy.value(obs).shape == (2,)

@@ -36,7 +36,7 @@ def train(demos: Path, out: Path, *more: str) -> int:
         pytest.param("iq", "online", ("--copies", "2", "--candidates", "3"), marks=pytest.mark.slow),
         ("iq", "offline", ()),
         ("sqil", "online", ("--chunk", "3")),
-        ("sqil", "offline", ("--candidates", "3")),
+        ("sqil", "offline", ("--candidates", "3", "--near-m", "0.005")),
         ("bc", "offline", ("--candidates", "3")),
         ("bc", "offline", ()),
     ],
@@ -154,6 +154,7 @@ def test_more_demos_than_successes_are_never_trained_on_unless_told(demos: Path,
 
 
 def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path, tmp_path: Path, capfd):
+    onto = ("--demos", str(demos), "--out", str(tmp_path / "x"))
     cases = {
         ("--demos", str(tmp_path / "none"), "--out", str(tmp_path / "x")): "no such dataset",
         (
@@ -167,6 +168,12 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path,
         ("--demos", str(demos), "--out", str(tmp_path / "x"), "--gamma", "1.0"): "--gamma is 1.0",
         ("--demos", str(demos), "--out", str(tmp_path / "x"), "--steps", "0"): "--steps is 0",
         ("--demos", str(demos), "--out", str(tmp_path / "x"), "--copies", "0"): "--copies is 0",
+        (*onto, "--candidates", "1"): "--candidates is 1, expected at least 2",
+        (*onto, "--candidates", "4", "--q-filter"): "--q-filter: not of a policy that chooses among candidates",
+        (*onto, "--candidates", "4", "--algo", "dac"): "--candidates: not of --algo dac",
+        (*onto, "--near-m", "-1"): "--near-m is -1.0",
+        (*onto, "--near-m", "0.01", "--frame-stack", "2"): "--near-m and --frame-stack",
+        (*onto, "--near-m", "0.01", "--features", "eef_vel"): "none of eef_vel is a distance",
         (
             "--demos",
             str(demos),
