@@ -36,6 +36,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "bc-gmm": {"algo": "bc", "bc_head": "gmm"},
     "bc-rnn": {"algo": "bc", "bc_head": "gmm", "memory": "lstm"},  # robomimic's BC-RNN, at the width of the others
     "bc-chunk": {"algo": "bc", "chunk": 8},
+    "bc-candidates": {"algo": "bc", "candidates": 16},
+    "iq-candidates": {"algo": "iq", "candidates": 16},
+    "iq-candidates-offline": {"algo": "iq", "candidates": 16, "mode": "offline"},
+    "iq-candidates-blind": {"algo": "iq", "candidates": 16, "success_blind": True},
+    "sqil-candidates": {"algo": "sqil", "candidates": 16},
 }
 
 
