@@ -137,6 +137,8 @@ class TrainConfig:
     """Gradient steps of behaviour cloning before IQ-Learn begins. Candidates are fitted in twice as many before."""
     practice_limit: int | None = None
     """Longest practice episode in control steps. Default: twice a mean demo, at most the environment's own."""
+    own_successes: Flag = False
+    """online: what the policy did in practice episodes that solved the task counts as a demo's, up to half of them."""
     keep_pauses: Flag = False
     """Train on steps in which nothing moves, too. Default: they are left out, unless actions are discrete."""
     success_blind: Flag = False

@@ -15,8 +15,8 @@ _WITH_PICTURES = (
     "critic_sees", "encoder_gradient", "encoder_weights", "train_on",
 )  # fmt: skip
 _ON_STATE = (
-    "near_m", "candidates", "n_step", "bc_head", "memory", "memory_steps", "chunk_blend", "correction_weight", "copies",
-    "rollout_workers", "staleness_bound",
+    "near_m", "own_successes", "candidates", "n_step", "bc_head", "memory", "memory_steps", "chunk_blend",
+    "correction_weight", "copies", "rollout_workers", "staleness_bound",
 )  # fmt: skip
 _OF_CLONING = ("chunk", "chunk_execute")
 _OF_SOFT = (

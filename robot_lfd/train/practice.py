@@ -87,17 +87,18 @@ class Practice:
     Args:
         chunk: how many actions the agent decides on at once. The rows of `replay` then span so many control steps, one
             beginning at each of them; see `windows.decisions`. frames: how many steps are seen at once. n_step: how
-            many steps a row spans where its action is but the first one's.
+            many steps a row spans where its action is but the first one's. learns_from_own: whether the rows of
+            episodes that solve the task are noted in `replay` as an expert's.
     """
 
     def __init__(
         self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool, chunk: int = 1,
-        frames: int = 1, n_step: int = 1,
+        frames: int = 1, n_step: int = 1, learns_from_own: bool = False,
     ) -> None:  # fmt: skip
         self.env, self.agent, self.keys, self.replay, self.blind = env, agent, keys, replay, blind
         self._chunk, self._frames, self._n_step = chunk, frames, n_step
-        self._path = Path(replay, chunk, n_step)
-        self.episode = 0
+        self._path, self._learns_from_own = Path(replay, chunk, n_step), learns_from_own
+        self.episode, self._first_row = 0, 0
         self.results: Results = deque(maxlen=20)
         self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
         self._steps: Iterator[Transition] | None = None
@@ -111,7 +112,11 @@ class Practice:
         self._path.add(self._explorer.seen, step.action, step.reward)
         self._path.store(step.reward, self._explorer.ahead(step.next_obs), ended)
         if step.terminated or step.truncated:
-            self.results.append((bool(step.info.get("is_success", False)), self._path.total, len(self._path.actions)))
+            solved = bool(step.info.get("is_success", False))
+            self.results.append((solved, self._path.total, len(self._path.actions)))
+            if solved and self._learns_from_own:
+                self.replay.note_solved([*self.replay.solved, (self._first_row, self.replay.count)])
+            self._first_row = self.replay.count
             self.episode += 1
             self._steps, self._path = None, Path(self.replay, self._chunk, self._n_step)
 
@@ -130,7 +135,7 @@ class Practice:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Returns the replay buffer, the episode in progress and the latest results as tensors."""
         state = state_of(self.replay, self.results)
-        state["episode"] = torch.tensor(self.episode)
+        state["episode"], state["first_row"] = torch.tensor(self.episode), torch.tensor(self._first_row)
         state["actions"] = kept(self._path.actions, self.replay)
         state["planned"] = kept(self._explorer.planned if self._steps else (), self.replay)
         return state
@@ -138,7 +143,7 @@ class Practice:
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from what `state_dict` returned, in the middle of an episode if it was so."""
         restore(state, self.replay, self.results)
-        self.episode = int(state["episode"])
+        self.episode, self._first_row = int(state["episode"]), int(state.get("first_row", 0))
         again = list(state["actions"].numpy())
         if again:
             self._steps = self._begin(again, list(state["planned"].numpy()))
@@ -160,6 +165,7 @@ def state_of(replay: Replay, results: Results) -> dict[str, torch.Tensor]:
     rows, size = replay.arrays, len(replay)
     state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in STEP_COLUMNS}
     state["count"] = torch.tensor(replay.count)
+    state["solved"] = torch.tensor(replay.solved, dtype=torch.int64).reshape(-1, 2)
     state["results"] = torch.tensor(list(results), dtype=torch.float64).reshape(-1, 3)
     return state
 
@@ -169,6 +175,7 @@ def restore(state: dict[str, torch.Tensor], replay: Replay, results: Results) ->
     for name in STEP_COLUMNS:
         getattr(replay.arrays, name)[: len(state[name])] = state[name].numpy()
     replay.count = int(state["count"])
+    replay.note_solved([(begin, end) for begin, end in state.get("solved", torch.zeros(0, 2)).tolist()])
     results.extend((bool(s), float(r), int(n)) for s, r, n in state["results"].tolist())
 
 

@@ -96,6 +96,8 @@ def _check_numbers(config: TrainConfig) -> None:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
     if config.copies > 1 and mode_of(config) == "offline":
         raise LfdError("--copies is for practice, and this run has none; leave it out, or say --mode online")
+    if config.own_successes:
+        _check_own(config)
     if steps_of(config) < 1:
         raise LfdError(f"--steps is {steps_of(config)}, expected at least 1")
     if config.gamma is not None and not 0.0 < config.gamma < 1.0:
@@ -106,6 +108,16 @@ def _check_numbers(config: TrainConfig) -> None:
         raise LfdError(f"--temperature is {config.temperature}, expected more than 0")
     if config.action_noise < 0.0:
         raise LfdError(f"--action-noise is {config.action_noise}, expected 0 or more")
+
+
+def _check_own(config: TrainConfig) -> None:
+    if mode_of(config) == "offline":
+        raise LfdError("--own-successes is for practice, and this run has none; leave it out, or say --mode online")
+    for name in ("copies", "rollout_workers"):
+        if getattr(config, name) > TrainConfig.__dataclass_fields__[name].default:
+            raise LfdError(f"--own-successes and --{name.replace('_', '-')}: not together so far; leave one out")
+    if config.success_blind:
+        raise LfdError("--success-blind hides what --own-successes looks at; leave one out")
 
 
 def _check_near(config: TrainConfig, keys: Sequence[str]) -> None:

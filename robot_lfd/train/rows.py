@@ -114,10 +114,16 @@ def taken(rows: Rows, which: np.ndarray) -> Rows:
 
 
 class Replay:
-    """A ring of the last `capacity` transitions of the policy's own practice, shaped like the demos' `like`."""
+    """A ring of the last `capacity` transitions of the policy's own practice, shaped like the demos' `like`.
+
+    Attributes:
+        count: rows ever added. solved: first row and end, in that count, of each episode that solved the task and is
+            still here as a whole. own: the rows (M,) of those episodes, as places in `arrays`.
+    """
 
     def __init__(self, capacity: int, like: Rows) -> None:
-        self.capacity, self.count = capacity, 0  # count: rows ever added
+        self.capacity, self.count = capacity, 0
+        self.solved, self.own = list[tuple[int, int]](), np.zeros(0, np.int64)
         empty = {k: np.zeros((capacity, *getattr(like, k).shape[1:]), getattr(like, k).dtype) for k in STEP_COLUMNS}
         self.arrays = replace(like, **empty)
 
@@ -129,10 +135,21 @@ class Replay:
         i, a = self.count % self.capacity, self.arrays
         a.obs[i], a.action[i], a.reward[i], a.next_obs[i], a.terminated[i] = obs, action, reward, next_obs, terminated
         self.count += 1
+        if self.solved and self.solved[0][0] < self.count - self.capacity:
+            self.note_solved(self.solved[1:])
+
+    def note_solved(self, solved: Sequence[tuple[int, int]]) -> None:
+        """Makes `solved` the episodes that count as such."""
+        self.solved = list(solved)
+        rows = [np.arange(begin, end) for begin, end in self.solved]
+        self.own = np.concatenate(rows) % self.capacity if rows else np.zeros(0, np.int64)
 
 
 def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: int, firsts: int = 0) -> Batch:
     """Returns a Batch of `rows` expert rows and as many replay rows, and `firsts` of the demos' first observations.
+
+    Where the replay buffer has `own` rows that count as an expert's, they are so many of the first half as they are
+    among all of those, and half of it at most.
 
     Without a replay buffer (offline), the second half are expert rows too, marked as the policy's path: the expert's
     path is then the sample of rho, as the paper's offline setting has it.
@@ -140,6 +157,9 @@ def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: in
     first = rng.integers(len(expert), size=rows)
     source = expert if replay is None else replay.arrays
     second = rng.integers(len(expert) if replay is None else len(replay), size=rows)
+    if replay is not None and len(replay.own):
+        own = replay.own[rng.integers(len(replay.own), size=own_count(len(expert), len(replay.own), rows))]
+        first, second = first[len(own) :], np.concatenate([own, second])
 
     def both(name: str) -> torch.Tensor:
         return torch.from_numpy(np.concatenate([getattr(expert, name)[first], getattr(source, name)[second]]))
@@ -147,3 +167,8 @@ def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: in
     begun = expert.first_obs[rng.integers(len(expert.first_obs), size=firsts)]
     columns = {k: both(k) for k in STEP_COLUMNS}
     return Batch(**columns, is_expert=torch.arange(2 * rows) < rows, first_obs=torch.from_numpy(begun))
+
+
+def own_count(demo_rows: int, own_rows: int, rows: int) -> int:
+    """Returns how many of `rows` expert rows are the policy's own."""
+    return min(rows // 2, rows * own_rows // (own_rows + demo_rows))

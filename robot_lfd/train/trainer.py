@@ -95,7 +95,7 @@ class _Session(Session):
                 envs = make_vector_env(spec.env_id, config.copies, autoreset=False, **kwargs)
                 self.practice = ManyPractice(envs, *learns, *seeded)
             else:
-                self.practice = Practice(self.make_env(**changes), *learns, *seeded)
+                self.practice = Practice(self.make_env(**changes), *learns, *seeded, config.own_successes)
         if resumed:
             self.continue_from(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)

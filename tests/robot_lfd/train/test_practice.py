@@ -30,14 +30,14 @@ class Homing:
         return torch.cat([once * (1.0 - 0.1 * i) for i in range(self.chunk)], 1)
 
 
-def practice(chunk: int, limit: int, frames: int = 1, n_step: int = 1) -> Practice:
+def practice(chunk: int, limit: int, frames: int = 1, n_step: int = 1, learns_from_own: bool = False) -> Practice:
     none = np.zeros((1, 3 * frames), np.float32)
     number = np.zeros(1, np.int64)
     like = Rows(
         none, np.zeros((1, 4 * chunk), np.float32), next_obs=none, first_obs=none, step=number, stretch=number, **LIKE
     )
     env = gym.wrappers.TimeLimit(PointArm(), limit)
-    seen = Replay(500, like), 0, False, chunk, frames, n_step
+    seen = Replay(500, like), 0, False, chunk, frames, n_step, learns_from_own
     return Practice(env, Homing(chunk), KEYS, *seen)  # type: ignore[arg-type]
 
 
@@ -102,6 +102,22 @@ def test_practice_goes_on_where_it_stopped_in_the_middle_of_a_decision(chunk: in
     assert whole.replay.count == second.replay.count and list(whole.results) == list(second.results)
     for name in ("obs", "action", "next_obs"):
         assert np.array_equal(getattr(whole.replay.arrays, name), getattr(second.replay.arrays, name))
+
+
+def test_what_solved_the_task_counts_as_an_experts_also_after_a_checkpoint_in_mid_episode():
+    whole, first, second = (practice(1, 100, learns_from_own=True) for _ in range(3))
+    limited, without = practice(1, 6, learns_from_own=True), practice(1, 100)
+    for run in (whole, limited, without):
+        episodes_of(run, 200)
+    lengths = [length for _, _, length in whole.results]
+    ends = np.cumsum(lengths).tolist()
+    assert len(ends) > 2 and whole.replay.solved == list(zip([0, *ends], ends, strict=False))
+    assert np.array_equal(whole.replay.own, np.arange(ends[-1]))
+    assert not limited.replay.solved and not without.replay.solved, "a time limit is no success; nor is it asked for"
+    episodes_of(first, ends[0] + 3)
+    second.load_state_dict(first.state_dict())
+    episodes_of(second, 200 - ends[0] - 3)
+    assert second.replay.solved == whole.replay.solved
 
 
 class Reaching:
