@@ -43,6 +43,8 @@ def check_claims(claims: dict[str, Any], weight_bytes: int) -> None:
     _check("features", claims, lambda x: bool(x) and all(isinstance(k, str) for k in x))
     _check("sizes", claims, lambda x: len(x) == len(claims["features"]) and all(_whole(n, 1, LARGEST) for n in x))
     room = weight_bytes // FLOAT_BYTES
+    decided = claims.get("window", 1) * claims.get("action_size", 1)
+    _check("candidates", claims, lambda x: (x > 0) == (claims.get("actor") == "candidates") and x * decided <= room)
     _check("hidden", claims, lambda x: all(_whole(n, 1, room) for n in x) and _weights(x) <= room)
 
 

@@ -93,6 +93,8 @@ FIELDS = [
     ("action_size", 1e30),
     ("window", 10**12),
     ("critics", 10**9),
+    ("candidates", 8),
+    ("near_m", -1.0),
     ("control_hz", "20; import os"),
     ("no_such_field", 1),
 ]
@@ -103,6 +105,15 @@ def test_a_field_that_makes_no_sense_is_one_plain_line_and_no_memory_is_taken_fo
     with pytest.raises(LfdError) as refused:
         robot_lfd.load_policy(changed(tmp_path / "run", field, value))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("count", [0, 1000])
+def test_more_candidates_than_there_are_weights_and_none_at_all_are_not_believed(count, tmp_path):
+    found = checkpoint(tmp_path / "run", "candidates")
+    said = json.loads((found / "config.json").read_text())
+    (found / "config.json").write_text(json.dumps({**said, "candidates": count, "window": 4096}))
+    with pytest.raises(LfdError, match="'candidates' cannot be"):
+        robot_lfd.load_policy(found)
 
 
 @pytest.mark.parametrize("spoil", ["cut", "huge header", "other shapes", "stats", "no stats"])
