@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from policies.agent import load_optimiser_tensors, optimiser_tensors, under
+from policies.agent import descend, load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch
 from policies.networks import DiscreteCriticEnsemble, Normaliser, TanhGaussianActor, move_towards
 
@@ -72,9 +72,7 @@ class RowClone(Clone, ABC):
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one gradient step on the expert rows."""
         loss = self.loss(batch.obs[batch.is_expert], batch.action[batch.is_expert])
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         self.follow()
         return {"bc_loss": float(loss.detach())}
 

@@ -18,11 +18,11 @@ import torch
 from scipy.cluster.vq import kmeans2
 from torch import nn
 
-from policies.agent import under
+from policies.agent import descend, under
 from policies.batch import Batch
 from policies.behaviour_cloning import Clone, SoftmaxCloning
-from policies.learned import Plan
-from policies.networks import DiscreteCriticEnsemble, Normaliser, soft_value
+from policies.learned import DiscreteLearned, Plan
+from policies.networks import DiscreteCriticEnsemble, Normaliser, trunk
 from policies.soft_q import SoftQAgent
 
 Tensors = dict[str, torch.Tensor]
@@ -50,11 +50,9 @@ class Candidates(nn.Module):
         super().__init__()
         self.normaliser, self.count = normaliser, count
         self.register_buffer("scale", spread.clamp(min=SPREAD_FLOOR), persistent=False)  # stats.json keeps the spread
-        sizes = [normaliser.width, *HIDDEN]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layers = [m for i, o in zip(sizes, HIDDEN, strict=False) for m in (nn.Linear(i, o), nn.ReLU())]
-            self.trunk = nn.Sequential(*layers)
+            self.trunk = trunk([normaliser.width, *HIDDEN])
             self.head = nn.Linear(HIDDEN[-1], count * len(spread))
 
     def begin_at(self, centres: torch.Tensor) -> None:
@@ -91,14 +89,13 @@ def fit_candidates(
     """Fits candidates to demos' rows (N, D) and (N, W); `told` hears of each of the gradient steps."""
     rng = np.random.default_rng(seed)
     seen, done = torch.from_numpy(obs), torch.from_numpy(action)
+    candidates.requires_grad_(True)
     candidates.begin_at(_centres(done / candidates.scale, candidates.count, rng))
     fit = Clone(candidates, learning_rate=1e-3)
     for _ in range(steps):
         rows = torch.from_numpy(rng.integers(len(obs), size=FIT_ROWS))
         loss = soft_minimum_loss(fit.actor.distance(seen[rows], done[rows]))
-        fit.optimiser.zero_grad()
-        loss.backward()
-        fit.optimiser.step()
+        descend(fit.optimiser, loss)
         fit.follow()
         told()
     candidates.load_state_dict(fit.ema_actor.state_dict())
@@ -128,7 +125,6 @@ class CandidateAgent:
 
     def fit(self, obs: np.ndarray, action: np.ndarray, steps: int, told: Callable[[], object]) -> None:
         """Finds the candidates, before the first update."""
-        self.candidates.requires_grad_(True)
         fit_candidates(self.candidates, obs, action, steps, self._seed, told)
 
     @property
@@ -207,11 +203,10 @@ class CandidateLearned:
     def __init__(
         self, candidates: Candidates, table: DiscreteCriticEnsemble, model: Tensors, temperature: float, window: int
     ) -> None:
-        self.actor, self.temperature = CandidateRows(candidates, table), temperature
-        self._plan = Plan(window, window)
-        self.has_critic = bool(under(model, "critic"))
+        self.actor, self._plan = CandidateRows(candidates, table), Plan(window, window)
+        self._choice = DiscreteLearned(table, model, temperature)
+        self.has_critic = self._choice.has_critic
         candidates.load_state_dict(under(model, "candidates"))
-        table.load_state_dict(under(model, "critic") or under(model, "actor"))
 
     def begin(self) -> None:
         """Forgets what was planned."""
@@ -223,9 +218,8 @@ class CandidateLearned:
 
     def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Returns Q(s, a), (B,), the mean over the critics, of the candidates nearest to action (B, W)."""
-        which = self.actor.candidates.nearest(obs, action)
-        return self.actor.table(obs).mean(0).gather(1, which[:, None]).squeeze(1)
+        return self._choice.q(obs, self.actor.candidates.nearest(obs, action))
 
     def value(self, obs: torch.Tensor, samples: int) -> torch.Tensor:
         """Returns temperature log sum_k exp(Q / temperature), the mean over the critics, (B,)."""
-        return soft_value(self.actor.table(obs), self.temperature).mean(0)
+        return self._choice.value(obs, samples)

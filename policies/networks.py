@@ -110,6 +110,11 @@ def leading_inside(slope: torch.Tensor, below: torch.Tensor, above: torch.Tensor
     return torch.where((below & (slope > 0)) | (above & (slope < 0)), 0.0, slope)
 
 
+def trunk(sizes: Sequence[int]) -> nn.Sequential:
+    """Returns linear layers from `sizes` to `sizes`, each followed by a ReLU."""
+    return nn.Sequential(*(m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ReLU())))
+
+
 class TanhGaussianActor(nn.Module):
     """Maps observations (B, D) to a Gaussian over R^A that tanh squashes into [-1, 1]^A.
 
@@ -136,8 +141,7 @@ class TanhGaussianActor(nn.Module):
         sizes = [normaliser.width, *hidden]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            layers = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ReLU())]
-            self.trunk = nn.Sequential(*layers)
+            self.trunk = trunk(sizes)
             self.head = nn.Linear(sizes[-1], 2 * action_size)
         if noise_learns:
             with torch.no_grad():

@@ -6,7 +6,6 @@ the end of an episode; where one is cut short, `valid` says which steps are real
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from torch import nn
 from policies.agent import under
 from policies.behaviour_cloning import Clone
 from policies.heads import MeanHead, MixtureHead, make_head, masked_mean
-from policies.networks import Normaliser
+from policies.networks import Normaliser, trunk
 
 Tensors = dict[str, torch.Tensor]
 GRADIENT_NORM = 1.0  # of recurrent networks; larger steps are cut
@@ -28,10 +27,6 @@ class Windows(NamedTuple):
     obs: torch.Tensor  # (B, T, D) float32
     action: torch.Tensor  # (B, T, A) float32
     valid: torch.Tensor  # (B, T) float32: 0 past the demo's end, else 1
-
-
-def _trunk(sizes: Sequence[int]) -> nn.Sequential:
-    return nn.Sequential(*(m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ReLU())))
 
 
 def _step_by_step(head: MeanHead | MixtureHead, seen: torch.Tensor, windows: Windows) -> torch.Tensor:
@@ -48,7 +43,7 @@ class PlainActor(nn.Module):
         self.normaliser = normaliser
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.trunk = _trunk([normaliser.width, *hidden])
+            self.trunk = trunk([normaliser.width, *hidden])
             self.head = make_head(head, hidden[-1], action_size)
 
     def loss(self, windows: Windows) -> torch.Tensor:
@@ -122,7 +117,7 @@ class ChunkActor(nn.Module):
         self.normaliser, self.action_size, self.execute, self.blend = normaliser, action_size, execute, blend
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.trunk = _trunk([normaliser.width, *hidden])
+            self.trunk = trunk([normaliser.width, *hidden])
             self.head = make_head(head, hidden[-1], window * action_size)  # one mode is one whole chunk
         self.begin()
 

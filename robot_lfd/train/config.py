@@ -106,8 +106,8 @@ class TrainConfig:
     """bc: a recurrent network; its layers have the widths of --hidden, all of one width."""
     memory_steps: int = 10
     """bc: steps after which memory begins anew, and the length of the pieces of demos that it learns from."""
-    candidates: int | None = None
-    """iq, sqil, bc: choose among so many things that people did in a state like this; 0: say numbers. Default: 0."""
+    candidates: int = 0
+    """iq, sqil, bc: choose among so many things that people did in a state like this; 0: say numbers."""
     chunk: int | None = None
     """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again.
     Default: 4 where there are candidates, else 1."""

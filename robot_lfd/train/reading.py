@@ -71,7 +71,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     gamma = default_gamma(config, _is_arm(first.env_id))
     demos_end = _is_arm(first.env_id) or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
     _check_near(config, keys)
-    shape = actor_shape(config, discrete=discrete, arm=_is_arm(first.env_id))
+    shape = actor_shape(config, discrete)
     chooses = discrete or "candidates" in shape
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
@@ -113,9 +113,9 @@ def _check_numbers(config: TrainConfig) -> None:
 def _check_own(config: TrainConfig) -> None:
     if mode_of(config) == "offline":
         raise LfdError("--own-successes is for practice, and this run has none; leave it out, or say --mode online")
-    for name in ("copies", "rollout_workers"):
-        if getattr(config, name) > TrainConfig.__dataclass_fields__[name].default:
-            raise LfdError(f"--own-successes and --{name.replace('_', '-')}: not together so far; leave one out")
+    for option, asked in {"--copies": config.copies > 1, "--rollout-workers": config.rollout_workers > 0}.items():
+        if asked:
+            raise LfdError(f"--own-successes and {option}: not together so far; leave one out")
     if config.success_blind:
         raise LfdError("--success-blind hides what --own-successes looks at; leave one out")
 

@@ -7,42 +7,25 @@ from typing import Any
 from robot_lfd.errors import LfdError
 from robot_lfd.train.config import TrainConfig
 
-CANDIDATES = 16
 CANDIDATES_CHUNK = 4  # actions of one candidate: a fifth of a second on arms
 CHOOSERS = ("iq", "sqil", "bc")
 
 
-def actor_shape(config: TrainConfig, *, discrete: bool, arm: bool) -> dict[str, Any]:
+def actor_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     """Returns the fields of PolicySpec that say which kind of actor there is.
 
     Raises:
         LfdError: options that contradict each other, the algorithm or the actions.
     """
     _check_n_step(config)
-    candidates = candidates_of(config, discrete=discrete, arm=arm)
-    if candidates:
-        _check_choice(config)
-        return {"actor": "candidates", "candidates": candidates, "window": chunk_of(config, CANDIDATES_CHUNK)}
+    if config.memory_steps < 1:
+        raise LfdError(f"--memory-steps is {config.memory_steps}, expected at least 1")
+    if config.candidates:
+        _check_candidates(config, discrete)
+        return {"actor": "candidates", "candidates": config.candidates, "window": chunk_of(config, CANDIDATES_CHUNK)}
     if config.algo in ("iq", "sqil", "dac"):
         return _soft_shape(config, discrete)
     return _cloned_shape(config, discrete)
-
-
-def candidates_of(config: TrainConfig, *, discrete: bool, arm: bool) -> int:
-    """Returns among how many candidates the actor chooses; 0: it has none.
-
-    Raises:
-        LfdError: candidates were asked for, and the algorithm or the actions have none.
-    """
-    asked = config.candidates
-    if asked is None:
-        return 0
-    if asked and (config.algo not in CHOOSERS or discrete):
-        what = "discrete actions are candidates already" if discrete else f"not of --algo {config.algo}"
-        raise LfdError(f"--candidates: {what}; leave it out")
-    if asked < 0 or asked == 1:
-        raise LfdError(f"--candidates is {asked}, expected at least 2, or 0 for none")
-    return asked
 
 
 def chunk_of(config: TrainConfig, usual: int = 1) -> int:
@@ -70,8 +53,13 @@ def chunk_execute(config: TrainConfig) -> int:
     return execute
 
 
-def _check_choice(config: TrainConfig) -> None:
-    """Raises LfdError where there are options of an actor that says numbers beside candidates."""
+def _check_candidates(config: TrainConfig, discrete: bool) -> None:
+    """Raises LfdError where nothing can choose among them, or options of an actor that says numbers stand beside."""
+    if config.algo not in CHOOSERS or discrete:
+        what = "discrete actions are candidates already" if discrete else f"not of --algo {config.algo}"
+        raise LfdError(f"--candidates: {what}; leave it out")
+    if config.candidates < 2:
+        raise LfdError(f"--candidates is {config.candidates}, expected at least 2, or 0 for none")
     said = {
         "--learn-temperature": config.learn_temperature, "--q-filter": config.q_filter,
         "--actor-step": config.actor_step != "soft", "--action-noise": config.action_noise > 0.0,
@@ -101,8 +89,6 @@ def _cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     chunk = chunk_of(config)
     asked = {"--bc-head": config.bc_head != "mse", "--memory": config.memory != "none", "--chunk": chunk > 1}
     named = " and ".join(k for k, v in asked.items() if v)
-    if config.memory_steps < 1:
-        raise LfdError(f"--memory-steps is {config.memory_steps}, expected at least 1")
     if named and config.algo != "bc":
         raise LfdError(f"{named}: not of --algo {config.algo}; use --algo bc or leave it out")
     if named and discrete:
