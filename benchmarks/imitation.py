@@ -37,10 +37,11 @@ ROWS: dict[str, dict[str, Any]] = {
     "bc-rnn": {"algo": "bc", "bc_head": "gmm", "memory": "lstm"},  # robomimic's BC-RNN, at the width of the others
     "bc-chunk": {"algo": "bc", "chunk": 8},
     "bc-candidates": {"algo": "bc", "candidates": 16},
-    "iq-candidates": {"algo": "iq", "candidates": 16},
-    "iq-candidates-offline": {"algo": "iq", "candidates": 16, "mode": "offline"},
-    "iq-candidates-blind": {"algo": "iq", "candidates": 16, "success_blind": True},
-    "sqil-candidates": {"algo": "sqil", "candidates": 16},
+    # what the default recipe consists of, one thing left out at a time
+    "iq-numbers": {"algo": "iq", "candidates": 0},
+    "iq-far": {"algo": "iq", "near_m": 0.0},
+    "iq-forgets": {"algo": "iq", "no_own_successes": True},
+    "sqil-numbers": {"algo": "sqil", "candidates": 0},
 }
 
 

@@ -32,6 +32,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "sqil": {"algo": "sqil"},
     "dac": {"algo": "dac"},
     "iq-blind": {"algo": "iq", "success_blind": True},  # control: success is hidden from the learner
+    "iq-numbers": {"algo": "iq", "candidates": 0},  # an actor that says numbers, as DAC's does
+    "sqil-numbers": {"algo": "sqil", "candidates": 0},
     "dac-plain": {"algo": "dac", "bc_weight": 0.0, "pretrain_steps": 0},  # without the extras of the others
 }
 Point = tuple[int, float]  # steps of the environment, success

@@ -77,7 +77,7 @@ def measure(seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
         "pretrain_steps": 1000, "teacher_steps": 1000, "checkpoint_every": 1000,
     }  # fmt: skip
     runs = {
-        "teacher (state)": (home / "teacher", {**every, "algo": "iq", "steps": args.teacher_steps}),
+        "teacher (state)": (home / "teacher", {**every, "algo": "iq", "candidates": 0, "steps": args.teacher_steps}),
         "distilled (pixels)": (home / "distilled", {**pixels, **distilled}),
         "bc (pixels)": (home / "bc", {**pixels, "algo": "bc", "steps": args.bc_steps, "checkpoint_every": 1000}),
         "iq (pixels)": (home / "iq", {**pixels, "algo": "iq", "steps": args.iq_steps, "checkpoint_every": 1000}),

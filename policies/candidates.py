@@ -212,6 +212,8 @@ class CandidateLearned:
         """Forgets what was planned."""
         self._plan.begin()
 
+    replan = begin
+
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the next of the actions (1, A) that were chosen."""
         return self._plan.next(lambda: self.actor.best(obs))

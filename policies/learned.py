@@ -22,6 +22,10 @@ class Learned(Protocol):
         """Begins an episode: forgets what the last one left."""
         ...
 
+    def replan(self) -> None:
+        """Drops what was decided on and is still to come: somebody else has acted. What was seen stays."""
+        ...
+
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the best actions, (B, A) float32 or (B,) int64, for obs (B, D)."""
         ...
@@ -82,6 +86,8 @@ class GaussianLearned:
         """Forgets what was planned."""
         self._plan.begin()
 
+    replan = begin
+
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns tanh(mean), (B, A); with a window, the next of the actions (1, A) that were decided on."""
         return self._plan.next(lambda: self.actor.best(obs))
@@ -111,6 +117,8 @@ class DiscreteLearned:
 
     def begin(self) -> None:
         """Does nothing: this policy has no memory."""
+
+    replan = begin
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the action of the highest value, (B,) int64."""

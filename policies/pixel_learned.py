@@ -28,6 +28,10 @@ class PixelLearned:
     def begin(self) -> None:
         """Forgets the frames of the last episode, and what was planned."""
         self._frames: list[torch.Tensor] = []
+        self.replan()
+
+    def replan(self) -> None:
+        """Forgets what was planned, not what was seen."""
         self._plan.begin()
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:

@@ -57,6 +57,8 @@ class PlainActor(nn.Module):
     def begin(self) -> None:
         """Does nothing: there is no memory."""
 
+    replan = begin
+
     def step(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the action (1, A) for obs (1, D)."""
         return self.best(obs)
@@ -92,6 +94,9 @@ class RecurrentActor(nn.Module):
     def begin(self) -> None:
         """Forgets everything."""
         self._state, self._steps = None, 0
+
+    def replan(self) -> None:
+        """Does nothing: it decides on one action at a time."""
 
     def step(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the action (1, A) for the next observation (1, D)."""
@@ -134,6 +139,8 @@ class ChunkActor(nn.Module):
     def begin(self) -> None:
         """Forgets what was planned."""
         self._said: list[torch.Tensor] = []  # chunks, oldest first, each cut to what is still to come: (T', A)
+
+    replan = begin
 
     def step(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the action (1, A) for the next observation (1, D)."""
@@ -200,6 +207,10 @@ class ClonedLearned:
     def begin(self) -> None:
         """Forgets the last episode."""
         self.actor.begin()
+
+    def replan(self) -> None:
+        """Forgets what was planned."""
+        self.actor.replan()
 
     def act(self, obs: torch.Tensor) -> torch.Tensor:
         """Returns the action (1, A) for the next observation (1, D)."""

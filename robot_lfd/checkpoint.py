@@ -290,6 +290,10 @@ class LearnedPolicy:
         self._frames.begin()
         self._learned.begin()
 
+    def replan(self) -> None:
+        """Drops what was decided on and is still to come: somebody else has acted meanwhile. What was seen stays."""
+        self._learned.replan()
+
     @torch.no_grad()
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
         """Returns the best action for one observation, float32 (A,), or an int64 scalar where actions are discrete."""

@@ -65,8 +65,9 @@ class TrainConfig:
     """distill: the share of practice steps that the teacher drives falls to nothing over so many."""
     features: tuple[str, ...] = ()
     """Observation keys for the policy. Default: the environment's own policy_keys (relative features)."""
-    near_m: float = 0.0
-    """Show distances (..._rel, ..._height) once more under a magnifying glass, asinh(x / this); 0: no. Metres."""
+    near_m: float | None = None
+    """Show distances (..._rel, ..._height) once more under a magnifying glass, asinh(x / this); 0: no. Metres.
+    Default: 0.005 on arms, without --frame-stack."""
     max_demos: int | None = None
     """Use only the first so many demos."""
     include_failures: Flag = False
@@ -106,8 +107,9 @@ class TrainConfig:
     """bc: a recurrent network; its layers have the widths of --hidden, all of one width."""
     memory_steps: int = 10
     """bc: steps after which memory begins anew, and the length of the pieces of demos that it learns from."""
-    candidates: int = 0
-    """iq, sqil, bc: choose among so many things that people did in a state like this; 0: say numbers."""
+    candidates: int | None = None
+    """iq, sqil, bc: choose among so many things that people did in a state like this; 0: say numbers.
+    Default: 16 for iq and sqil on arms, unless something is asked for that needs numbers."""
     chunk: int | None = None
     """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again.
     Default: 4 where there are candidates, else 1."""
@@ -137,8 +139,9 @@ class TrainConfig:
     """Gradient steps of behaviour cloning before IQ-Learn begins. Candidates are fitted in twice as many before."""
     practice_limit: int | None = None
     """Longest practice episode in control steps. Default: twice a mean demo, at most the environment's own."""
-    own_successes: Flag = False
-    """online: what the policy did in practice episodes that solved the task counts as a demo's, up to half of them."""
+    no_own_successes: Flag = False
+    """online: what the policy did in practice episodes that solved the task does not count as a demo's. Without this it
+    does, up to half of them."""
     keep_pauses: Flag = False
     """Train on steps in which nothing moves, too. Default: they are left out, unless actions are discrete."""
     success_blind: Flag = False

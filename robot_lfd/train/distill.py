@@ -55,11 +55,15 @@ class Turns:
     def begin(self) -> None:
         """Begins an episode; the student has no memory but the frames that are kept."""
         self.teacher.reset()
+        self._taught = True
 
     def choose(self, obs: dict[str, np.ndarray], sights: Sights, i: int, step: int) -> Choice:
         """Returns the action of the one who drives, and the teacher's as the label."""
+        if not self._taught:
+            self.teacher.replan()  # what it had planned was for where its own action would have led
         label = self.teacher.act(obs)
-        if self.rng.random() < 1.0 - step / max(self.teacher_steps, 1):
+        self._taught = self.rng.random() < 1.0 - step / max(self.teacher_steps, 1)
+        if self._taught:
             return Choice(label, label, taught=True)
         now = np.array([i])
         pictures = sights.stacked(now, self.student.actor.sight.stack)

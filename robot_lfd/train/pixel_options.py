@@ -15,7 +15,7 @@ _WITH_PICTURES = (
     "critic_sees", "encoder_gradient", "encoder_weights", "train_on",
 )  # fmt: skip
 _ON_STATE = (
-    "near_m", "own_successes", "candidates", "n_step", "bc_head", "memory", "memory_steps", "chunk_blend",
+    "near_m", "no_own_successes", "candidates", "n_step", "bc_head", "memory", "memory_steps", "chunk_blend",
     "correction_weight", "copies", "rollout_workers", "staleness_bound",
 )  # fmt: skip
 _OF_CLONING = ("chunk", "chunk_execute")

@@ -53,13 +53,17 @@ class Path:
 
     Args:
         chunk, n_step: see Practice.
+
+    Attributes:
+        recent: what was seen, and the action, of the steps of which the next row may be made. total: the sum of
+            rewards. rows: which rows of `replay` the episode gave, in its count.
     """
 
     def __init__(self, replay: Replay, chunk: int, n_step: int = 1) -> None:
         self._replay, self._chunk = replay, chunk
-        self.recent = deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk * n_step)  # what was seen, and the action
+        self.recent = deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk * n_step)
         self.actions: list[np.ndarray] = []
-        self.total = 0.0  # the sum of rewards
+        self.total, self.rows = 0.0, list[int]()
 
     def add(self, seen: np.ndarray, action: np.ndarray, reward: float) -> None:
         """Notes a step, and what was seen before it."""
@@ -76,6 +80,7 @@ class Path:
             actions = [action for _, action in recent[begin : begin + self._chunk]]
             actions += [actions[-1]] * (self._chunk - len(actions))
             action = np.concatenate(actions) if self._chunk > 1 else actions[0]
+            self.rows.append(self._replay.count)
             self._replay.add(recent[begin][0], action, reward, next_obs, ended)
 
 
@@ -87,18 +92,16 @@ class Practice:
     Args:
         chunk: how many actions the agent decides on at once. The rows of `replay` then span so many control steps, one
             beginning at each of them; see `windows.decisions`. frames: how many steps are seen at once. n_step: how
-            many steps a row spans where its action is but the first one's. learns_from_own: whether the rows of
-            episodes that solve the task are noted in `replay` as an expert's.
+            many steps a row spans where its action is but the first one's.
     """
 
     def __init__(
         self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool, chunk: int = 1,
-        frames: int = 1, n_step: int = 1, learns_from_own: bool = False,
+        frames: int = 1, n_step: int = 1,
     ) -> None:  # fmt: skip
         self.env, self.agent, self.keys, self.replay, self.blind = env, agent, keys, replay, blind
         self._chunk, self._frames, self._n_step = chunk, frames, n_step
-        self._path, self._learns_from_own = Path(replay, chunk, n_step), learns_from_own
-        self.episode, self._first_row = 0, 0
+        self._path, self.episode = Path(replay, chunk, n_step), 0
         self.results: Results = deque(maxlen=20)
         self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
         self._steps: Iterator[Transition] | None = None
@@ -114,9 +117,8 @@ class Practice:
         if step.terminated or step.truncated:
             solved = bool(step.info.get("is_success", False))
             self.results.append((solved, self._path.total, len(self._path.actions)))
-            if solved and self._learns_from_own:
-                self.replay.note_solved([*self.replay.solved, (self._first_row, self.replay.count)])
-            self._first_row = self.replay.count
+            if solved:
+                self.replay.note_solved(self._path.rows)
             self.episode += 1
             self._steps, self._path = None, Path(self.replay, self._chunk, self._n_step)
 
@@ -135,7 +137,7 @@ class Practice:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Returns the replay buffer, the episode in progress and the latest results as tensors."""
         state = state_of(self.replay, self.results)
-        state["episode"], state["first_row"] = torch.tensor(self.episode), torch.tensor(self._first_row)
+        state["episode"], state["rows"] = torch.tensor(self.episode), torch.tensor(self._path.rows, dtype=torch.int64)
         state["actions"] = kept(self._path.actions, self.replay)
         state["planned"] = kept(self._explorer.planned if self._steps else (), self.replay)
         return state
@@ -143,13 +145,14 @@ class Practice:
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from what `state_dict` returned, in the middle of an episode if it was so."""
         restore(state, self.replay, self.results)
-        self.episode, self._first_row = int(state["episode"]), int(state.get("first_row", 0))
+        self.episode = int(state["episode"])
         again = list(state["actions"].numpy())
         if again:
             self._steps = self._begin(again, list(state["planned"].numpy()))
             for action in again:
                 step = next(self._steps)
                 self._path.add(self._explorer.seen, action, step.reward)
+            self._path.rows = state["rows"].tolist() if "rows" in state else []
 
 
 def scalars_of(results: Results) -> dict[str, float]:
@@ -165,7 +168,8 @@ def state_of(replay: Replay, results: Results) -> dict[str, torch.Tensor]:
     rows, size = replay.arrays, len(replay)
     state = {k: torch.from_numpy(np.array(getattr(rows, k)[:size])) for k in STEP_COLUMNS}
     state["count"] = torch.tensor(replay.count)
-    state["solved"] = torch.tensor(replay.solved, dtype=torch.int64).reshape(-1, 2)
+    state["own_rows"] = torch.tensor([row for rows in replay.solved for row in rows], dtype=torch.int64)
+    state["own_lengths"] = torch.tensor([len(rows) for rows in replay.solved], dtype=torch.int64)
     state["results"] = torch.tensor(list(results), dtype=torch.float64).reshape(-1, 3)
     return state
 
@@ -175,7 +179,8 @@ def restore(state: dict[str, torch.Tensor], replay: Replay, results: Results) ->
     for name in STEP_COLUMNS:
         getattr(replay.arrays, name)[: len(state[name])] = state[name].numpy()
     replay.count = int(state["count"])
-    replay.note_solved([(begin, end) for begin, end in state.get("solved", torch.zeros(0, 2)).tolist()])
+    if len(state.get("own_lengths", ())):
+        replay.set_solved(np.split(state["own_rows"].numpy(), state["own_lengths"].cumsum(0).numpy()[:-1]))
     results.extend((bool(s), float(r), int(n)) for s, r, n in state["results"].tolist())
 
 

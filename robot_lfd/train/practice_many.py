@@ -99,6 +99,8 @@ class ManyPractice:
             copy.path.store(reward, copy.seen, bool(terminated[i]) and not self.blind)
             if ended[i]:
                 self.results.append((solved, copy.path.total, len(copy.path.actions)))
+                if solved:
+                    self.replay.note_solved(copy.path.rows)
                 self._copies[i] = self._begun()
         if ended.any():
             self._look(self.env.reset(seed=self._seeds(), options={"reset_mask": ended})[0], ended)
@@ -122,8 +124,8 @@ class ManyPractice:
             lists = [of(copy) for copy in copies]
             state[f"{name}_lengths"] = torch.tensor([len(found) for found in lists])
             flat = [row for found in lists for row in found]
-            seen = name in ("recent", "frames")
-            state[name] = torch.from_numpy(np.array(flat, np.float32)) if seen else kept(flat, self.replay)
+            kind = _KINDS.get(name)
+            state[name] = torch.from_numpy(np.array(flat, kind)) if kind else kept(flat, self.replay)
         return state
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
@@ -132,13 +134,15 @@ class ManyPractice:
         self.episode, self._until_round = state["counts"].tolist()
         if not len(state["sent"]):
             return  # nothing had begun
-        lists = {n: np.split(state[n].numpy(), np.cumsum(state[f"{n}_lengths"].numpy())[:-1]) for n in _LISTS}
+        known = [n for n in _LISTS if n in state]
+        lists = {n: np.split(state[n].numpy(), np.cumsum(state[f"{n}_lengths"].numpy())[:-1]) for n in known}
         for i, copy in enumerate(self._copies):
             copy.seed, copy.path.total = int(state["seeds"][i]), float(state["totals"][i])
             copy.path.actions = list(lists["actions"][i])
             done = copy.path.actions[-self._chunk * self._n_step :]
             copy.path.recent.extend(zip(lists["recent"][i], done, strict=True))
             copy.planned.extend(lists["planned"][i])
+            copy.path.rows = lists["rows"][i].tolist() if "rows" in lists else []
             copy.frames.restore(lists["frames"][i])
             copy.seen = np.concatenate(copy.frames.rows)
         again: dict[str, Any] = {"again": {copy.seed: copy.path.actions for copy in self._copies}}
@@ -151,4 +155,6 @@ _LISTS = {
     "planned": lambda copy: copy.planned,
     "recent": lambda copy: [seen for seen, _ in copy.path.recent],
     "frames": lambda copy: copy.frames.rows,
+    "rows": lambda copy: copy.path.rows,
 }
+_KINDS = {"recent": np.float32, "frames": np.float32, "rows": np.int64}  # the others are actions

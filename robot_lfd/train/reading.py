@@ -28,6 +28,13 @@ from robot_lfd.train.pixel_options import check_options, pixel_steps
 from robot_lfd.train.rows import Rows
 from robot_lfd.train.shape import actor_shape
 
+USUAL_NEAR_M = 0.005  # of two things that are to meet: a peg and its hole differ by less
+
+
+def keeps_own(config: TrainConfig) -> bool:
+    """Whether what practice solves counts as an expert's."""
+    return mode_of(config) == "online" and not (config.no_own_successes or config.success_blind)
+
 
 def mode_of(config: TrainConfig) -> str:
     """Returns "online" or "offline"; cloning never practises."""
@@ -59,7 +66,8 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     for key in keys:
         if key not in spaces:
             raise LfdError(f"unknown observation '{key}'; {first.env_id} has: {', '.join(spaces)}")
-    success = None if config.include_failures or not _is_arm(first.env_id) else True
+    arm = _is_arm(first.env_id)
+    success = None if config.include_failures or not arm else True
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
     discrete = isinstance(actions, gym.spaces.Discrete)
     expert = expert_rows(
@@ -68,10 +76,9 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     )  # fmt: skip
     rows = expert.rows
     _check_rows(rows, first.env_id)
-    gamma = default_gamma(config, _is_arm(first.env_id))
-    demos_end = _is_arm(first.env_id) or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
-    _check_near(config, keys)
-    shape = actor_shape(config, discrete)
+    gamma = default_gamma(config, arm)
+    demos_end = arm or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
+    shape = actor_shape(config, discrete, arm)
     chooses = discrete or "candidates" in shape
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
@@ -80,7 +87,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
         hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=gamma,
         temperature=default_temperature(config, chooses), absorbing_value=None,
         discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
-        near_m=config.near_m, **shape,
+        near_m=_near_m(config, keys, arm), **shape,
     )  # fmt: skip
     spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, chooses))
     check_agent(config, spec)
@@ -96,8 +103,8 @@ def _check_numbers(config: TrainConfig) -> None:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
     if config.copies > 1 and mode_of(config) == "offline":
         raise LfdError("--copies is for practice, and this run has none; leave it out, or say --mode online")
-    if config.own_successes:
-        _check_own(config)
+    if config.no_own_successes and not keeps_own(replace(config, no_own_successes=False)):
+        raise LfdError("--no-own-successes: none would count here; leave it out")
     if steps_of(config) < 1:
         raise LfdError(f"--steps is {steps_of(config)}, expected at least 1")
     if config.gamma is not None and not 0.0 < config.gamma < 1.0:
@@ -110,23 +117,18 @@ def _check_numbers(config: TrainConfig) -> None:
         raise LfdError(f"--action-noise is {config.action_noise}, expected 0 or more")
 
 
-def _check_own(config: TrainConfig) -> None:
-    if mode_of(config) == "offline":
-        raise LfdError("--own-successes is for practice, and this run has none; leave it out, or say --mode online")
-    for option, asked in {"--copies": config.copies > 1, "--rollout-workers": config.rollout_workers > 0}.items():
-        if asked:
-            raise LfdError(f"--own-successes and {option}: not together so far; leave one out")
-    if config.success_blind:
-        raise LfdError("--success-blind hides what --own-successes looks at; leave one out")
-
-
-def _check_near(config: TrainConfig, keys: Sequence[str]) -> None:
+def _near_m(config: TrainConfig, keys: Sequence[str], arm: bool) -> float:
+    """Returns the scale of the magnifying glass over distances, metres; 0: there is none."""
+    distances = distance_columns(keys, [1] * len(keys))
+    if config.near_m is None:
+        return USUAL_NEAR_M if arm and distances and config.frame_stack == 1 else 0.0
     if config.near_m < 0.0:
         raise LfdError(f"--near-m is {config.near_m}, expected metres, or 0 for none")
     if config.near_m and config.frame_stack > 1:
         raise LfdError("--near-m and --frame-stack: not together so far; leave one out")
-    if config.near_m and not distance_columns(keys, [1] * len(keys)):
+    if config.near_m and not distances:
         raise LfdError(f"--near-m: none of {', '.join(keys)} is a distance (..._rel, ..._height); leave it out")
+    return config.near_m
 
 
 def _check_rows(rows: Rows, env_id: str) -> None:

@@ -116,14 +116,17 @@ def taken(rows: Rows, which: np.ndarray) -> Rows:
 class Replay:
     """A ring of the last `capacity` transitions of the policy's own practice, shaped like the demos' `like`.
 
+    Args:
+        keeps_own: whether the rows of episodes that solved the task count as an expert's.
+
     Attributes:
-        count: rows ever added. solved: first row and end, in that count, of each episode that solved the task and is
-            still here as a whole. own: the rows (M,) of those episodes, as places in `arrays`.
+        count: rows ever added. solved: of each episode that counts so and is still here as a whole, which rows it
+            gave, in that count, in order. own: the rows (M,) of those episodes, as places in `arrays`.
     """
 
-    def __init__(self, capacity: int, like: Rows) -> None:
-        self.capacity, self.count = capacity, 0
-        self.solved, self.own = list[tuple[int, int]](), np.zeros(0, np.int64)
+    def __init__(self, capacity: int, like: Rows, keeps_own: bool = False) -> None:
+        self.capacity, self.count, self.keeps_own = capacity, 0, keeps_own
+        self.solved, self.own = list[np.ndarray](), np.zeros(0, np.int64)
         empty = {k: np.zeros((capacity, *getattr(like, k).shape[1:]), getattr(like, k).dtype) for k in STEP_COLUMNS}
         self.arrays = replace(like, **empty)
 
@@ -136,13 +139,17 @@ class Replay:
         a.obs[i], a.action[i], a.reward[i], a.next_obs[i], a.terminated[i] = obs, action, reward, next_obs, terminated
         self.count += 1
         if self.solved and self.solved[0][0] < self.count - self.capacity:
-            self.note_solved(self.solved[1:])
+            self.set_solved(self.solved[1:])
 
-    def note_solved(self, solved: Sequence[tuple[int, int]]) -> None:
-        """Makes `solved` the episodes that count as such."""
+    def note_solved(self, rows: Sequence[int]) -> None:
+        """Notes which rows, in `count`, an episode gave that solved the task: if so told, they count as an expert's."""
+        if self.keeps_own and rows and rows[0] >= self.count - self.capacity:
+            self.set_solved(sorted([*self.solved, np.array(rows, np.int64)], key=lambda of: of[0]))
+
+    def set_solved(self, solved: Sequence[np.ndarray]) -> None:
+        """Makes `solved` the episodes whose rows count as an expert's."""
         self.solved = list(solved)
-        rows = [np.arange(begin, end) for begin, end in self.solved]
-        self.own = np.concatenate(rows) % self.capacity if rows else np.zeros(0, np.int64)
+        self.own = np.concatenate(self.solved) % self.capacity if self.solved else np.zeros(0, np.int64)
 
 
 def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: int, firsts: int = 0) -> Batch:

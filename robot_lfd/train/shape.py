@@ -7,12 +7,16 @@ from typing import Any
 from robot_lfd.errors import LfdError
 from robot_lfd.train.config import TrainConfig
 
+USUAL_CANDIDATES = 16
 CANDIDATES_CHUNK = 4  # actions of one candidate: a fifth of a second on arms
 CHOOSERS = ("iq", "sqil", "bc")
 
 
-def actor_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
+def actor_shape(config: TrainConfig, discrete: bool, arm: bool) -> dict[str, Any]:
     """Returns the fields of PolicySpec that say which kind of actor there is.
+
+    Args:
+        arm: whether a person drove an arm there, now this way, now that; experts of other tasks have one way.
 
     Raises:
         LfdError: options that contradict each other, the algorithm or the actions.
@@ -20,9 +24,9 @@ def actor_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
     _check_n_step(config)
     if config.memory_steps < 1:
         raise LfdError(f"--memory-steps is {config.memory_steps}, expected at least 1")
-    if config.candidates:
-        _check_candidates(config, discrete)
-        return {"actor": "candidates", "candidates": config.candidates, "window": chunk_of(config, CANDIDATES_CHUNK)}
+    candidates = _candidates(config, discrete, arm)
+    if candidates:
+        return {"actor": "candidates", "candidates": candidates, "window": chunk_of(config, CANDIDATES_CHUNK)}
     if config.algo in ("iq", "sqil", "dac"):
         return _soft_shape(config, discrete)
     return _cloned_shape(config, discrete)
@@ -53,13 +57,29 @@ def chunk_execute(config: TrainConfig) -> int:
     return execute
 
 
-def _check_candidates(config: TrainConfig, discrete: bool) -> None:
-    """Raises LfdError where nothing can choose among them, or options of an actor that says numbers stand beside."""
+def _candidates(config: TrainConfig, discrete: bool, arm: bool) -> int:
+    """Returns how many candidates there are; 0: the actor says numbers.
+
+    Raises:
+        LfdError: they were asked for where nothing can choose among them, or beside options of an actor of numbers.
+    """
+    of_numbers = _options_of_numbers(config)
+    if config.candidates is None:
+        return USUAL_CANDIDATES if arm and not discrete and config.algo in ("iq", "sqil") and not of_numbers else 0
+    if config.candidates == 0:
+        return 0
     if config.algo not in CHOOSERS or discrete:
         what = "discrete actions are candidates already" if discrete else f"not of --algo {config.algo}"
         raise LfdError(f"--candidates: {what}; leave it out")
     if config.candidates < 2:
         raise LfdError(f"--candidates is {config.candidates}, expected at least 2, or 0 for none")
+    if of_numbers:
+        raise LfdError(f"{of_numbers}: not of a policy that chooses among candidates; leave one of them out")
+    return config.candidates
+
+
+def _options_of_numbers(config: TrainConfig) -> str:
+    """Returns which options were given that only an actor of numbers has."""
     said = {
         "--learn-temperature": config.learn_temperature, "--q-filter": config.q_filter,
         "--actor-step": config.actor_step != "soft", "--action-noise": config.action_noise > 0.0,
@@ -68,9 +88,7 @@ def _check_candidates(config: TrainConfig, discrete: bool) -> None:
         "--chunk-blend": config.chunk_blend, "--divergence w1": config.divergence == "w1",
         "--state-only": config.state_only, "--n-step": config.n_step > 1,
     }  # fmt: skip
-    named = " and ".join(k for k, v in said.items() if v)
-    if named:
-        raise LfdError(f"{named}: not of a policy that chooses among candidates; leave it out, or say --candidates 0")
+    return " and ".join(k for k, v in said.items() if v)
 
 
 def _soft_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from robot_lfd.train.far_practice import FarPractice
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
-from robot_lfd.train.reading import mode_of, read, steps_of
+from robot_lfd.train.reading import keeps_own, mode_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
@@ -86,7 +86,8 @@ class _Session(Session):
         self.practice = None
         if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
-            changes, replay = {**blind, "max_episode_steps": practice_limit}, Replay(REPLAY_ROWS, rows)
+            changes = {**blind, "max_episode_steps": practice_limit}
+            replay = Replay(REPLAY_ROWS, rows, keeps_own(config))
             learns, kwargs = (self.agent, spec.features, replay), {**spec.env_kwargs, **changes}
             seeded = config.seed, config.success_blind, spec.decided, spec.frame_stack, spec.n_step
             if cluster is not None:
@@ -95,7 +96,7 @@ class _Session(Session):
                 envs = make_vector_env(spec.env_id, config.copies, autoreset=False, **kwargs)
                 self.practice = ManyPractice(envs, *learns, *seeded)
             else:
-                self.practice = Practice(self.make_env(**changes), *learns, *seeded, config.own_successes)
+                self.practice = Practice(self.make_env(**changes), *learns, *seeded)
         if resumed:
             self.continue_from(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)

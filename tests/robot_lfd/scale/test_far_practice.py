@@ -6,6 +6,8 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,10 +18,10 @@ from robot_lfd.metrics import read_metrics
 from robot_lfd.scale.cluster import Cluster
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.far_practice import FarPractice, Rollouts, acting, piece_steps
+from robot_lfd.train.far_practice import FarPractice, Piece, Rollouts, acting, piece_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import read
-from robot_lfd.train.rows import STEP_COLUMNS, Replay
+from robot_lfd.train.rows import STEP_COLUMNS, Replay, taken
 
 pytestmark = pytest.mark.xdist_group("ray")
 FAST = ("--algo", "iq", "--hidden", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--steps", "260")
@@ -77,6 +79,38 @@ def test_a_worker_practises_as_the_learner_itself_would(reach: Path, chunk: int,
         assert np.array_equal(getattr(here.replay.arrays, name)[: here.replay.count], whole.rows[name])
 
 
+class Given(FarPractice):
+    """Is handed these pieces in turn, worker by worker, in the place of Ray's."""
+
+    def __init__(self, pieces: list[Piece], replay: Replay) -> None:
+        config = TrainConfig(demos=(), out=Path("unused"), rollout_workers=2)
+        rest: Any = None
+        super().__init__(Mock(), config, rest, rest, rest, rest, replay)
+        self._workers, self._given = [0, 1], iter(pieces)
+        self._ask(0), self._ask(1)
+
+    def _ask(self, worker: int) -> None:
+        self._pieces.append((worker, next(self._given, None)))
+
+    def _received(self, worker: int, promise: Any) -> Piece:
+        return promise
+
+
+def test_what_a_worker_solves_counts_as_an_experts_also_where_another_workers_steps_lie_between(reach: Path):
+    config = TrainConfig(demos=(reach,), out=Path("unused"), hidden=(16,), candidates=0)
+    rows = read(config)[0].rows
+    replay, two = Replay(100, rows, keeps_own=True), taken(rows, np.arange(2))
+
+    def piece(*ends: tuple[int, bool]) -> Piece:
+        columns = {k: getattr(two, k) for k in STEP_COLUMNS}
+        return Piece(columns, np.ones(2, np.int64), [(at, (solved, 1.0, 2)) for at, solved in ends], 0)
+
+    practice = Given([piece(), piece((0, False)), piece((0, True)), piece((1, True)), piece((1, True))], replay)
+    for _ in range(10):
+        practice.step()
+    assert [rows.tolist() for rows in replay.solved] == [[0, 1, 4], [3, 6, 7], [5, 8, 9]]
+
+
 def train(reach: Path, out: Path, *more: str) -> None:
     words = ["train", "--demos", str(reach), "--out", str(out), *FAST]
     assert call([*words, "--rollout-workers", "2", "--staleness-bound", "60", *more]) == 0
@@ -97,7 +131,9 @@ def test_two_runs_with_rollout_workers_are_equal_and_their_staleness_is_logged(r
 
 
 def test_a_rollout_worker_that_is_killed_is_replaced(ray: Cluster, reach: Path, tmp_path: Path):
-    config = TrainConfig(demos=(reach,), out=tmp_path, hidden=(16,), rollout_workers=2, staleness_bound=30)
+    config = TrainConfig(
+        demos=(reach,), out=tmp_path, hidden=(16,), rollout_workers=2, staleness_bound=30, candidates=0
+    )
     expert, spec = read(config)
     agent, replay = make_agent(config, spec, expert.rows), Replay(1000, expert.rows)
     practice = FarPractice(ray, config, spec, (spec.env_id, spec.env_kwargs), agent, expert.rows, replay)

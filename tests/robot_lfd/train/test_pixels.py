@@ -21,6 +21,7 @@ from robot_lfd.evaluate import sight_of
 from robot_lfd.rollout import rollout
 from robot_lfd.runs import families
 from robot_lfd.train.config import TrainConfig
+from robot_lfd.train.distill import Turns
 from robot_lfd.train.pixel_reading import read_pixels
 
 FAST = ["--obs", "pixels", "--hidden", "16", "--batch-rows", "4", "--shift-px", "2", "--checkpoint-every", "1000"]
@@ -126,6 +127,35 @@ def test_every_practice_step_is_labelled_with_what_the_teacher_would_do(home: Pa
     said = json.loads((run / "config.json").read_text())["read"]
     assert said["simulator_state"] == ["target_rel", "eef_height", "eef_vel"], "what training knew is not said"
     assert said["teacher"]["demos"] == [str(home / "reach")]
+
+
+def test_a_teacher_that_decides_on_several_actions_decides_anew_after_the_students_step(home: Path, tmp_path: Path):
+    words = ["train", "--demos", str(home / "reach"), "--out", str(tmp_path / "teacher"), "--algo", "bc", "--steps"]
+    assert call([*words, "50", "--hidden", "16", "--candidates", "3", "--chunk", "4", "--pretrain-steps", "20"]) == 0
+    teacher, asked = robot_lfd.load_policy(tmp_path / "teacher"), robot_lfd.load_policy(tmp_path / "teacher")
+    env = make_env("pybullet/Reach-v0")
+    obs = env.reset(seed=0)[0]
+
+    class Student:
+        actor = type("Actor", (), {"sight": type("Sight", (), {"stack": 1})})
+
+        def act(self, pictures: object, proprio: object) -> torch.Tensor:
+            return torch.full((1, 4), 0.5)
+
+    sights = type("Sights", (), {"stacked": lambda *_: None, "proprio": np.zeros((100, 1), np.float32)})()
+    turns = Turns(teacher, Student(), np.random.default_rng(0), 40)  # type: ignore[arg-type]
+    turns.begin()
+    asked.reset()
+    taught = []
+    for step in range(60):
+        action, label, by_teacher = turns.choose(obs, sights, step, step)  # type: ignore[arg-type]
+        if taught and not taught[-1]:
+            asked.reset()
+        assert np.array_equal(label, asked.act(obs)), step
+        taught.append(by_teacher)
+        obs = env.step(np.asarray(action))[0]
+    assert 0 < sum(taught) < 40 and not any(taught[40:])
+    env.close()
 
 
 def test_practice_keeps_each_observation_once_with_what_followed(

@@ -30,14 +30,14 @@ class Homing:
         return torch.cat([once * (1.0 - 0.1 * i) for i in range(self.chunk)], 1)
 
 
-def practice(chunk: int, limit: int, frames: int = 1, n_step: int = 1, learns_from_own: bool = False) -> Practice:
+def practice(chunk: int, limit: int, frames: int = 1, n_step: int = 1, keeps_own: bool = False) -> Practice:
     none = np.zeros((1, 3 * frames), np.float32)
     number = np.zeros(1, np.int64)
     like = Rows(
         none, np.zeros((1, 4 * chunk), np.float32), next_obs=none, first_obs=none, step=number, stretch=number, **LIKE
     )
     env = gym.wrappers.TimeLimit(PointArm(), limit)
-    seen = Replay(500, like), 0, False, chunk, frames, n_step, learns_from_own
+    seen = Replay(500, like, keeps_own), 0, False, chunk, frames, n_step
     return Practice(env, Homing(chunk), KEYS, *seen)  # type: ignore[arg-type]
 
 
@@ -105,19 +105,19 @@ def test_practice_goes_on_where_it_stopped_in_the_middle_of_a_decision(chunk: in
 
 
 def test_what_solved_the_task_counts_as_an_experts_also_after_a_checkpoint_in_mid_episode():
-    whole, first, second = (practice(1, 100, learns_from_own=True) for _ in range(3))
-    limited, without = practice(1, 6, learns_from_own=True), practice(1, 100)
+    whole, first, second = (practice(1, 100, keeps_own=True) for _ in range(3))
+    limited, without = practice(1, 6, keeps_own=True), practice(1, 100)
     for run in (whole, limited, without):
         episodes_of(run, 200)
     lengths = [length for _, _, length in whole.results]
     ends = np.cumsum(lengths).tolist()
-    assert len(ends) > 2 and whole.replay.solved == list(zip([0, *ends], ends, strict=False))
+    assert len(ends) > 2 and [len(rows) for rows in whole.replay.solved] == lengths
     assert np.array_equal(whole.replay.own, np.arange(ends[-1]))
     assert not limited.replay.solved and not without.replay.solved, "a time limit is no success; nor is it asked for"
     episodes_of(first, ends[0] + 3)
     second.load_state_dict(first.state_dict())
     episodes_of(second, 200 - ends[0] - 3)
-    assert second.replay.solved == whole.replay.solved
+    assert np.array_equal(second.replay.own, whole.replay.own) and len(second.replay.solved) == len(ends)
 
 
 class Reaching:
@@ -137,7 +137,7 @@ def many(chunk: int, copies: int, limit: int, frames: int = 1, n_step: int = 1) 
     action = np.zeros((1, 4 * chunk), np.float32)
     like = Rows(width, action, next_obs=width, first_obs=width, step=number, stretch=number, **LIKE)
     envs = make_vector_env("pybullet/Reach-v0", copies, workers="threads", autoreset=False, max_episode_steps=limit)
-    seen = Replay(500, like), 0, False, chunk, frames, n_step
+    seen = Replay(500, like, keeps_own=True), 0, False, chunk, frames, n_step
     return ManyPractice(envs, Reaching(chunk), KEYS, *seen)  # type: ignore[arg-type]
 
 
@@ -162,6 +162,26 @@ def test_many_copies_leave_the_rows_that_each_alone_would_one_after_the_other():
                 seen[i] = features(env.reset(seed=seeds[i])[0], KEYS)
     assert len(run.replay) == 22 and [length for *_, length in run.results] == [5] * 4
     run.env.close()
+
+
+def test_what_a_copy_solves_counts_as_an_experts_with_the_rows_of_its_own_episode_also_after_a_checkpoint():
+    whole, first, second = (many(chunk=2, copies=3, limit=100) for _ in range(3))
+    for _ in range(240):
+        whole.step()
+    replay = whole.replay
+    assert len(replay.solved) == sum(solved for solved, *_ in whole.results) > 2
+    for rows in replay.solved:
+        assert np.array_equal(replay.arrays.obs[rows[2:]], replay.arrays.next_obs[rows[:-2]]), "one copy's, in order"
+        assert replay.arrays.terminated[rows].tolist() == [False] * (len(rows) - 2) + [True] * 2
+    for _ in range(100):
+        first.step()
+    second.agent.rng.set_state(first.agent.rng.get_state())  # type: ignore[attr-defined]
+    second.load_state_dict(first.state_dict())
+    for _ in range(140):
+        second.step()
+    assert np.array_equal(second.replay.own, replay.own)
+    for run in (whole, first, second):
+        run.env.close()
 
 
 def test_copies_see_the_last_steps_of_their_own_episodes():

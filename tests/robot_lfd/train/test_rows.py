@@ -50,21 +50,24 @@ def test_a_batch_is_half_demo_and_half_practice():
 
 
 def test_what_the_policy_solved_stands_beside_the_demos_and_is_forgotten_with_its_rows():
-    replay, demos = Replay(10, make_rows([1.0])), make_rows([1.0] * 5)
+    replay, demos = Replay(10, make_rows([1.0]), keeps_own=True), make_rows([1.0] * 5)
 
     def add(count: int) -> None:
         for _ in range(count):
             replay.add(np.array([9.0]), np.array([100.0 + replay.count]), 0.0, np.array([9.0]), False)
 
     add(8)
-    replay.note_solved([(2, 4), (6, 8)])
+    replay.note_solved([6, 7])
+    replay.note_solved([2, 3])  # of another copy of the environment, which began earlier
     batch = draw(np.random.default_rng(0), demos, replay, 18)
     own = batch.action[:18][batch.action[:18] >= 100]
     assert len(own) == 8 and set(own.tolist()) <= {102.0, 103.0, 106.0, 107.0}  # 4 of 9 rows are the policy's
     assert batch.is_expert.tolist() == [True] * 18 + [False] * 18 and (batch.action[18:] >= 100).all()
     add(5)  # overwrites rows 0 to 2
-    assert replay.solved == [(6, 8)] and replay.own.tolist() == [6, 7]
-    replay.note_solved([(6, 8), (9, 13)])
+    assert replay.own.tolist() == [6, 7]
+    replay.note_solved([2, 9, 10])  # its first row is gone
+    assert replay.own.tolist() == [6, 7]
+    replay.note_solved([9, 10, 11, 12])
     assert sorted(replay.arrays.action[replay.own, 0]) == [106, 107, 109, 110, 111, 112]
     crowd = draw(np.random.default_rng(0), taken(demos, np.arange(2)), replay, 10)
     assert int((crowd.action[:10] >= 100).sum()) == 5, "never more than half"

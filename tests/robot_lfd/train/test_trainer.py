@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from robot_lfd.cli import call
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.metrics import read_metrics
+from robot_lfd.train.config import TrainConfig
+from robot_lfd.train.reading import keeps_own, read
 
 FAST = ["--hidden", "16", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--practice-limit", "40"]
 
@@ -30,7 +34,8 @@ def train(demos: Path, out: Path, *more: str) -> int:
     [
         ("iq", "online", ()),
         ("iq", "online", ("--chunk", "3")),
-        ("iq", "online", ("--candidates", "3", "--chunk", "2", "--own-successes")),
+        ("iq", "online", ("--candidates", "3", "--chunk", "2")),
+        ("iq", "online", ("--candidates", "0")),
         ("iq", "online", ("--frame-stack", "3", "--n-step", "2")),
         pytest.param("iq", "online", ("--copies", "2"), marks=pytest.mark.slow),
         pytest.param("iq", "online", ("--copies", "2", "--candidates", "3"), marks=pytest.mark.slow),
@@ -84,7 +89,7 @@ def test_a_policy_loads_without_training_code_and_acts_alike_every_time(demos: P
 
 
 def test_the_recovered_reward_is_q_minus_the_discounted_value_that_follows(demos: Path, tmp_path: Path):
-    assert train(demos, tmp_path / "run", "--steps", "210") == 0
+    assert train(demos, tmp_path / "run", "--steps", "210", "--candidates", "0") == 0
     policy = robot_lfd.load_policy(tmp_path / "run")
     store = DemoStore.open(demos)
     demo = store[store.ids()[0]]
@@ -153,6 +158,35 @@ def test_more_demos_than_successes_are_never_trained_on_unless_told(demos: Path,
         store.label(store.ids()[0], success=True)
 
 
+@pytest.mark.parametrize(
+    ("more", "actor", "chunk", "near_m"),
+    [
+        ({}, "candidates", 4, 0.005),
+        ({"algo": "sqil", "mode": "offline"}, "candidates", 4, 0.005),
+        ({"chunk": 2, "frame_stack": 2}, "candidates", 2, 0.0),
+        ({"candidates": 0}, "gaussian", 1, 0.005),
+        ({"q_filter": True}, "gaussian", 1, 0.005),
+        ({"state_only": True, "near_m": 0.0}, "gaussian", 1, 0.0),
+        ({"algo": "dac"}, "gaussian", 1, 0.005),
+        ({"algo": "bc"}, "gaussian", 1, 0.005),
+        ({"features": ("eef_vel",)}, "candidates", 4, 0.0),
+    ],
+)
+def test_arms_have_one_recipe_unless_something_else_is_asked_for(
+    demos: Path, more: dict[str, Any], actor: str, chunk: int, near_m: float
+):
+    spec = read(TrainConfig(demos=(demos,), out=Path("unused"), **more))[1]
+    assert (spec.actor, spec.window, spec.near_m) == (actor, chunk, near_m)
+    assert spec.candidates == (16 if actor == "candidates" else 0)
+
+
+def test_what_practice_solves_counts_only_where_it_may_be_known():
+    usual = TrainConfig(demos=(), out=Path("unused"))
+    assert keeps_own(usual) and keeps_own(replace(usual, algo="dac", copies=4))
+    for more in ({"algo": "bc"}, {"mode": "offline"}, {"success_blind": True}, {"no_own_successes": True}):
+        assert not keeps_own(replace(usual, **more))
+
+
 def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path, tmp_path: Path, capfd):
     onto = ("--demos", str(demos), "--out", str(tmp_path / "x"))
     cases = {
@@ -171,9 +205,8 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path,
         (*onto, "--candidates", "1"): "--candidates is 1, expected at least 2",
         (*onto, "--candidates", "4", "--q-filter"): "--q-filter: not of a policy that chooses among candidates",
         (*onto, "--candidates", "4", "--algo", "dac"): "--candidates: not of --algo dac",
-        (*onto, "--own-successes", "--copies", "2"): "--own-successes and --copies",
-        (*onto, "--own-successes", "--mode", "offline"): "--own-successes is for practice",
-        (*onto, "--own-successes", "--success-blind"): "--success-blind hides what --own-successes looks at",
+        (*onto, "--no-own-successes", "--mode", "offline"): "--no-own-successes: none would count here",
+        (*onto, "--no-own-successes", "--success-blind"): "--no-own-successes: none would count here",
         (*onto, "--memory-steps", "0"): "--memory-steps is 0",
         (*onto, "--near-m", "-1"): "--near-m is -1.0",
         (*onto, "--near-m", "0.01", "--frame-stack", "2"): "--near-m and --frame-stack",
