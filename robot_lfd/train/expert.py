@@ -11,7 +11,7 @@ import numpy as np
 from robot_lfd.demos.cache import FlatDemos
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.errors import LfdError
-from robot_lfd.train.rows import Rows, demo_rows, moving, stretches, taken
+from robot_lfd.train.rows import Rows, asked_for, demo_rows, features, moving, something_moves, stretches, taken
 
 
 class Expert(NamedTuple):
@@ -32,6 +32,7 @@ def expert_rows(
     keep_pauses: bool = False,
     correction_weight: int | None = None,
     frames: int = 1,
+    action_names: Sequence[str] = (),
 ) -> Expert:
     """Returns what a person showed: every step of a demo, and of a policy's rollout the steps driven by hand.
 
@@ -40,7 +41,8 @@ def expert_rows(
 
     Args:
         correction_weight: how many times a corrected step counts; None: so often that corrections together weigh as
-            much as the demos, at least once. frames: how many steps are seen at once.
+            much as the demos, at least once. frames: how many steps are seen at once. action_names: of an arm; then
+            a step at which nothing was asked for is a pause too, unless the gripper was still on its way.
 
     Source: Kelly et al. 2019, HG-DAgger (only human-driven steps are added); Mandlekar et al. 2020, Human-in-the-Loop
     Imitation Learning using Remote Teleoperation (interventions weigh as much as the rest).
@@ -58,11 +60,23 @@ def expert_rows(
     rows = replace(rows, stretch=stretches(rows.step))  # what the policy itself drove breaks a piece in two
     if not keep_pauses:
         kept = moving(rows, frames=frames)
+        if action_names:
+            grips = _gripper_moves(demos, rows.step)
+            kept &= asked_for(rows, action_names) | grips | rows.terminated
         rows, corrected = taken(rows, kept), corrected[kept]
     count = int(corrected.sum())
     often = np.where(corrected, _weight(len(rows) - count, count, correction_weight), 1)
     weighted = taken(rows, np.repeat(np.arange(len(rows)), often))
     return Expert(weighted, int((~rollout).sum()), len(rows) - count, count)
+
+
+def _gripper_moves(demos: FlatDemos, step: np.ndarray) -> np.ndarray:
+    """Returns at which `Rows.step` (N,) the gripper is still on its way: it closes while nothing is asked."""
+    named = [k for k in demos.obs if k.startswith("gripper")]
+    if not named:
+        return np.zeros(len(step), bool)
+    columns = features({k: demos.obs[k].reshape(len(demos.obs[k]), -1) for k in named}, named)
+    return something_moves(columns[step], columns[step + 1], still=0.1)
 
 
 def _rollouts(demos: FlatDemos, stores: Sequence[DemoStore]) -> np.ndarray:

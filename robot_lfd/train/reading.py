@@ -60,7 +60,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     stores = [DemoStore.open(path) for path in config.demos]
     first = stores[0].spec
     env = make_env(first.env_id, **first.env_kwargs)
-    keys = config.features or arm_of(env).policy_keys
+    keys, names = config.features or arm_of(env).policy_keys, arm_of(env).action_names
     spaces, actions = getattr(env.observation_space, "spaces", {}), env.action_space
     env.close()
     for key in keys:
@@ -73,6 +73,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     expert = expert_rows(
         demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses or discrete,
         correction_weight=config.correction_weight, frames=config.frame_stack,
+        action_names=names if _is_arm(first.env_id) else (),
     )  # fmt: skip
     rows = expert.rows
     _check_rows(rows, first.env_id)

@@ -20,6 +20,7 @@ def features(obs: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray:
     return np.concatenate(columns, axis=-1).astype(np.float32)
 
 
+LEAST_COMMAND = 0.02  # of the range [-1, 1]
 STEP_COLUMNS = ("obs", "action", "reward", "next_obs", "terminated")
 
 
@@ -80,6 +81,26 @@ def moving(rows: Rows, still: float = 0.02, frames: int = 1) -> np.ndarray:
     newest = slice(-(rows.obs.shape[1] // frames), None)
     kept = something_moves(rows.obs[:, newest], rows.next_obs[:, newest], still) | rows.terminated
     return kept if kept.any() else ~kept
+
+
+def asked_for(rows: Rows, action_names: Sequence[str]) -> np.ndarray:
+    """Returns at which rows (N,) something was asked of the arm: a motion, or of the gripper what was not asked before.
+
+    Between taps on a key an arm coasts while nothing is asked. A choice of several actions in a row that clones this
+    taps as slowly as the person did (LOG.md).
+
+    Args:
+        action_names: what each number of an action is, as `ArmEnv.action_names`; a gripper's 0 holds.
+
+    Source: Kim et al., "OpenVLA", CoRL 2024, appendix: steps without a command are left out of demos.
+    """
+    grip = np.array([name == "gripper" for name in action_names])
+    held = np.concatenate([rows.action[:1, grip], rows.action[:-1, grip]])
+    begins = np.diff(rows.stretch, prepend=-1) != 0
+    held[begins] = rows.action[begins][:, grip]
+    now = rows.action[:, grip]
+    changes = ((now != held) & (now != 0.0)).any(1)
+    return (np.abs(rows.action[:, ~grip]) > LEAST_COMMAND).any(1) | changes
 
 
 def something_moves(before: np.ndarray, after: np.ndarray, still: float = 0.02) -> np.ndarray:

@@ -11,6 +11,8 @@ from robot_lfd.demos.select import Selection
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.demos.tape import Tape
+from robot_lfd.envs.contract import arm_of
+from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.rollout import rollout
 from robot_lfd.train.expert import expert_rows, told
@@ -56,6 +58,38 @@ def test_corrections_together_weigh_as_much_as_the_demos(stores):
     often = round(stores[0].length / 3)
     assert len(found.rows) == stores[0].length + 3 * often and often > 1
     assert f"3 corrected steps of rollouts, each counted {often} times" in told(found)
+
+
+def test_what_happens_between_two_taps_is_left_out_but_not_a_gripper_on_its_way(tmp_path):
+    class Taps:
+        """Moves at every fourth step, closes the gripper at the tenth."""
+
+        step = 0
+
+        def reset(self):
+            self.step = 0
+
+        def act(self, obs):
+            self.step += 1
+            moved = 0.3 if self.step % 4 == 1 else 0.0
+            return np.array([moved, 0.0, 0.0, 1.0 if self.step >= 10 else -1.0], np.float32)
+
+    env = make_env("pybullet/Lift-v0", max_episode_steps=40)
+    tape = Tape(env)
+    list(rollout(tape, Taps(), seed=0))
+    store = DemoStore.create(tmp_path / "taps", make_spec("pybullet/Lift-v0", env, {}))
+    store.append(tape.episode(meta={"device": "scripted"}))
+    keys = arm_of(env).policy_keys
+    flat = load_flat([store], keys)
+    every, asked = (
+        expert_rows(flat, [store], keys, action_names=arm_of(env).action_names, keep_pauses=keep).rows
+        for keep in (True, False)
+    )
+    kept = asked.step.tolist()
+    assert len(every) == 40 and {0, 4, 8, 9, 12, 16, 36} <= set(kept), "every tap, and the gripper's command"
+    assert {10, 11} <= set(kept) and not {2, 6, 22, 26, 34} & set(kept)
+    assert len(expert_rows(flat, [store], keys).rows) > len(kept), "the arm coasts between taps"
+    env.close()
 
 
 def test_failed_rollouts_count_as_little_as_failed_demos(stores):

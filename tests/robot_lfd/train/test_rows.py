@@ -10,6 +10,7 @@ import torch
 from robot_lfd.train.rows import (
     Replay,
     Rows,
+    asked_for,
     draw,
     evened_statistics_of,
     moving,
@@ -33,6 +34,14 @@ def make_rows(moves: list[float], ended: int | None = None) -> Rows:
 def test_pauses_are_left_out_and_ends_never_are():
     rows = make_rows([1.0, 0.0, 0.0, 1.0, 0.0], ended=4)
     assert taken(rows, moving(rows)).action[:, 0].tolist() == [0.0, 3.0, 4.0]
+
+
+def test_a_command_is_a_motion_or_a_gripper_that_is_to_do_something_else_than_before():
+    done = [(0.0, -1.0), (0.0, -1.0), (0.5, -1.0), (0.0, -1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 0.0), (0.01, 0.0)]
+    rows = replace(make_rows([1.0] * 10), action=np.array([*done, (0.0, 1.0), (0.0, 1.0)], np.float32))
+    rows = replace(rows, stretch=np.array([0] * 8 + [1] * 2))  # another demo begins with its gripper closed
+    assert np.flatnonzero(asked_for(rows, ("dx", "gripper"))).tolist() == [2, 4]
+    assert np.flatnonzero(asked_for(rows, ("dx", "dy"))).tolist() == [0, 1, 2, 3, 4, 5, 8, 9], "no gripper there"
 
 
 def test_a_demo_of_nothing_but_pauses_is_kept_whole():
