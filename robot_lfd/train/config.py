@@ -129,6 +129,8 @@ class TrainConfig:
     """iq and sqil on state: a reward, and the value after it, count over so many steps at once."""
     updates_per_step: int = 1
     """Gradient steps per practice step."""
+    practice_per_update: int = 1
+    """Practice steps per gradient step (--obs state): more to learn from, where a control step costs little."""
     copies: int = 1
     """Practise in so many copies of the environment (--obs state, online), which step while the networks learn."""
     rollout_workers: int = 0

@@ -99,11 +99,13 @@ def _check_numbers(config: TrainConfig) -> None:
     if config.algo == "distill":
         raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
     check_options(config)
-    for name in ("batch_rows", "critics", "updates_per_step", "copies", "frame_stack"):
+    for name in ("batch_rows", "critics", "updates_per_step", "practice_per_update", "copies", "frame_stack"):
         if getattr(config, name) < 1:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
     if config.copies > 1 and mode_of(config) == "offline":
         raise LfdError("--copies is for practice, and this run has none; leave it out, or say --mode online")
+    if config.practice_per_update > 1:
+        _check_practice(config)
     if config.no_own_successes and not keeps_own(replace(config, no_own_successes=False)):
         raise LfdError("--no-own-successes: none would count here; leave it out")
     if steps_of(config) < 1:
@@ -116,6 +118,15 @@ def _check_numbers(config: TrainConfig) -> None:
         raise LfdError(f"--temperature is {config.temperature}, expected more than 0")
     if config.action_noise < 0.0:
         raise LfdError(f"--action-noise is {config.action_noise}, expected 0 or more")
+
+
+def _check_practice(config: TrainConfig) -> None:
+    if mode_of(config) == "offline":
+        raise LfdError("--practice-per-update: this run does not practise; leave it out, or say --mode online")
+    if config.updates_per_step > 1:
+        raise LfdError("--practice-per-update and --updates-per-step are two ends of one choice; leave one out")
+    if config.rollout_workers:
+        raise LfdError("--practice-per-update and --rollout-workers: not together so far; leave one out")
 
 
 def _near_m(config: TrainConfig, keys: Sequence[str], arm: bool) -> float:

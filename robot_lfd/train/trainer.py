@@ -115,10 +115,11 @@ class _Session(Session):
         return run_steps(self, total=total, checkpoint_every=every, title=self.config.algo)
 
     def one_step(self) -> dict[str, float] | None:
-        """Practises one control step where it is online, and does the gradient steps once there is enough practice."""
+        """Practises where it is online, and does the gradient steps once there is enough practice."""
         replay = None
         if self.practice:
-            self.practice.step()
+            for _ in range(self.config.practice_per_update):
+                self.practice.step()
             replay = self.practice.replay
         self.step += 1
         if replay is not None and len(replay) < WARM_UP_ROWS:
