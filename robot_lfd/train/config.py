@@ -145,8 +145,8 @@ class TrainConfig:
     """online: what the policy did in practice episodes that solved the task does not count as a demo's. Without this it
     does, up to half of them."""
     keep_pauses: Flag = False
-    """Train on steps in which nothing moves, too, or on an arm nothing is asked for. Default: they are left out, unless
-    actions are discrete."""
+    """Train on steps in which nothing moves, too; with candidates also on those at which nothing was asked for.
+    Default: they are left out, unless actions are discrete."""
     success_blind: Flag = False
     """Control experiment: the policy's own episodes never end at success, only at the time limit."""
     eval_every: int = 0

@@ -79,10 +79,7 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
     keys = tuple(dict.fromkeys((*told_by, *known, *pictures)))
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
     every = config.keep_pauses or config.algo == "distill" or not felt  # a teacher does not hesitate
-    expert = expert_rows(
-        demos, stores, told_by, success_blind=config.success_blind, keep_pauses=every,
-        action_names=arm.action_names if arms else (),
-    )  # fmt: skip
+    expert = expert_rows(demos, stores, told_by, success_blind=config.success_blind, keep_pauses=every)
     execute, rows = chunk_execute(config), decisions(expert.rows, chunk_of(config))
     sights = demo_sights(demos, cameras, felt, known)
     chosen = {"row": rows.step, "action": rows.action, "terminated": rows.terminated}

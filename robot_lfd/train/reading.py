@@ -70,16 +70,16 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     success = None if config.include_failures or not arm else True
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
     discrete = isinstance(actions, gym.spaces.Discrete)
+    shape = actor_shape(config, discrete, arm)
     expert = expert_rows(
         demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses or discrete,
         correction_weight=config.correction_weight, frames=config.frame_stack,
-        action_names=names if _is_arm(first.env_id) else (),
+        action_names=names if arm and "candidates" in shape else (),
     )  # fmt: skip
     rows = expert.rows
     _check_rows(rows, first.env_id)
     gamma = default_gamma(config, arm)
     demos_end = arm or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
-    shape = actor_shape(config, discrete, arm)
     chooses = discrete or "candidates" in shape
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
