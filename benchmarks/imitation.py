@@ -1,7 +1,8 @@
 """Success of IQ-Learn beside clones of several kinds, SQIL, DAC and ValueDICE, from the same demos and features.
 
 Prints one JSON line a policy and writes all of them to --out. Every row names its command's settings, final checkpoint,
-episodes and Wilson 95 % interval. An interrupted benchmark goes on where it stopped: finished runs are not done again.
+episodes and Wilson 95 % interval; with --last 10 also those of the last ten checkpoints, their mean and their best.
+An interrupted benchmark goes on where it stopped: finished runs are not done again.
 
     python benchmarks/imitation.py --demos demos/lift --rows bc iq sqil iq-blind --seeds 0 1 2 --work runs/bench
 """
@@ -59,9 +60,22 @@ def measure(row: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         (run / "finished").write_text("")
     found = evaluate(EvalConfig(run=run, episodes=args.episodes))
     kept = {k: found[k] for k in ("success_rate", "interval", "length_mean", "step", "env", "episodes")}
+    kept |= _last(run, args.last, args.last_episodes)
     report = {"row": row, "seed": seed, **kept, "train_seconds": trained.get("seconds"), "load": os.getloadavg()[0]}
     result.write_text(json.dumps(report) + "\n")
     return report
+
+
+def _last(run: Path, count: int, episodes: int) -> dict[str, Any]:
+    """Returns success of the last so many checkpoints, from the same starts each; nothing where none are asked for."""
+    if not count:
+        return {}
+    curve = []
+    for checkpoint in finished_checkpoints(run)[-count:]:
+        found = evaluate(EvalConfig(run=checkpoint, episodes=episodes))
+        curve.append([found["step"], found["success_rate"]])
+    rates = [rate for _, rate in curve]
+    return {"last": curve, "last_episodes": episodes, "last_mean": sum(rates) / len(rates), "last_best": max(rates)}
 
 
 def main() -> None:
@@ -72,6 +86,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=25_000)
     parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--last", type=int, default=0)
+    parser.add_argument("--last-episodes", type=int, default=50)
     parser.add_argument(
         "--options", type=json.loads, default={}, help="JSON of further lfd train settings, of all rows"
     )

@@ -20,8 +20,9 @@ from policies.soft_agent import CriticLoss, SoftAgent, SoftConfig
 from policies.soft_q import OFFLINE, SoftQAgent, SoftQConfig
 from policies.sqil import sqil_absorbing_value, sqil_loss
 from policies.value_dice import DiceConfig, ValueDiceAgent
-from robot_lfd.checkpoint import PolicySpec, cloned_actor
+from robot_lfd.checkpoint import cloned_actor
 from robot_lfd.errors import LfdError
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.rows import Rows, normaliser_of
 

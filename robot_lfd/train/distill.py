@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from policies.pixel_cloning import PixelCloning
-from robot_lfd.checkpoint import LearnedPolicy, PolicySpec, load_policy, read_json
+from robot_lfd.checkpoint import LearnedPolicy, load_policy, read_json
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluations import run_folder
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.images import Sights
 from robot_lfd.train.pixel_practice import Choice
 

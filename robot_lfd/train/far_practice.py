@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from policies.agent import Agent
-from robot_lfd.checkpoint import PolicySpec
 from robot_lfd.errors import LfdError
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.scale.cluster import Cluster
 from robot_lfd.scale.jobs import ATTEMPTS
 from robot_lfd.train.agents import make_agent

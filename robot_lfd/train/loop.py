@@ -16,11 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from policies.agent import under
-from robot_lfd.checkpoint import PolicySpec, load_policy, read_json, read_tensors, save_checkpoint
+from robot_lfd.checkpoint import load_policy, read_json, read_tensors, save_checkpoint
 from robot_lfd.errors import LfdError
 from robot_lfd.evaluate import evaluate
 from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics, NoMetrics
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.resume import check_statistics
 

@@ -10,7 +10,7 @@ from policies.looking import Compute
 from policies.pixel_actor import Eyes, Sight
 from policies.pixel_cloning import PixelCloning, PixelCloningConfig
 from policies.pixel_soft import PixelSoft, PixelSoftConfig
-from robot_lfd.checkpoint import PolicySpec
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.agents import iq_critic_loss, soft_config, sqil_critic_loss
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.encoder_weights import give_encoders

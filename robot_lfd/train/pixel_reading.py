@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from robot_lfd.checkpoint import LearnedPolicy, PolicySpec, load_policy
+from robot_lfd.checkpoint import LearnedPolicy, load_policy
 from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.select import Selection
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.agents import default_absorbing_value, default_gamma, default_temperature
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import expert_rows

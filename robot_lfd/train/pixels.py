@@ -15,10 +15,11 @@ from policies.looking import Compute
 from policies.pixel_actor import PixelBatch
 from policies.pixel_soft import PixelSoft, PixelTransitions
 from policies.sharing import Share
-from robot_lfd.checkpoint import LearnedPolicy, PolicySpec
+from robot_lfd.checkpoint import LearnedPolicy
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import Diverged
 from robot_lfd.metrics import Metrics, NoMetrics
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.computing import computing
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.distill import Turns, demos_of, load_teacher

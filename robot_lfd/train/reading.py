@@ -8,13 +8,13 @@ from dataclasses import replace
 import gymnasium as gym
 import numpy as np
 
-from robot_lfd.checkpoint import PolicySpec, distance_columns
 from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.select import Selection
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
+from robot_lfd.policy_spec import PolicySpec, distance_columns
 from robot_lfd.train.agents import (
     DEFAULT_STEPS,
     check_agent,

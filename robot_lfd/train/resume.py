@@ -8,8 +8,9 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 
-from robot_lfd.checkpoint import PolicySpec, finished_checkpoints, load_policy, read_json
+from robot_lfd.checkpoint import finished_checkpoints, load_policy, read_json
 from robot_lfd.errors import LfdError
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
 
 

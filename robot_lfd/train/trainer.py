@@ -17,11 +17,11 @@ from policies.candidates import CandidateAgent
 from policies.soft_agent import SoftAgent
 from policies.soft_q import SoftQAgent
 from policies.value_dice import ValueDiceAgent
-from robot_lfd.checkpoint import PolicySpec
 from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.vector import make_vector_env
 from robot_lfd.errors import Diverged
 from robot_lfd.metrics import Metrics
+from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.scale.cluster import Cluster, joined
 from robot_lfd.train import pixels
 from robot_lfd.train.agents import make_agent
@@ -81,7 +81,7 @@ class _Session(Session):
         rows = decisions(expert.rows, spec.span, spec.decided)
         self.config, self.spec, self.rows = config, spec, rows
         self.agent = make_agent(config, spec, rows)
-        self.windows = None if spec.actor in ("gaussian", "candidates") else WindowSampler(rows, spec.window)
+        self.windows = WindowSampler(rows, spec.window) if spec.clones_windows else None
         self.rng = np.random.default_rng(config.seed)
         self.practice = None
         if mode_of(config) == "online":

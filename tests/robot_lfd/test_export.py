@@ -13,13 +13,14 @@ from policies.candidates import Candidates
 from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser, TanhGaussianActor, latest
 from policies.pixel_actor import PixelActor, Sight
 from robot_lfd import cli
-from robot_lfd.checkpoint import PolicySpec, cloned_actor, find_checkpoint, save_checkpoint
+from robot_lfd.checkpoint import cloned_actor, find_checkpoint, save_checkpoint
 from robot_lfd.demos.spec import make_spec
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.deploy import deploy
 from robot_lfd.envs.contract import arm_of
 from robot_lfd.errors import LfdError
 from robot_lfd.limits import Limited
+from robot_lfd.policy_spec import PolicySpec
 from tests.robot_lfd.point_arm import ID, Chase, make_point_arm, register
 
 SIZES = {"target_rel": 3, "eef_pos": 3}
