@@ -55,7 +55,7 @@ def measure(row: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     if result.exists():
         return json.loads(result.read_text())
     if not (run / "finished").exists():
-        resume = bool(finished_checkpoints(run))
+        resume = run.exists()
         trained = train(TrainConfig(demos=tuple(args.demos), out=run, seed=seed, resume=resume, **settings))
         (run / "finished").write_text("")
     found = evaluate(EvalConfig(run=run, episodes=args.episodes))

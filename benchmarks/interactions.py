@@ -64,7 +64,7 @@ def measure(row: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
         finished = finished_checkpoints(run)
         if not finished or read_spec(finished[-1]).step < mark:
             settings = {**ROWS[row], "steps": mark, "checkpoint_every": args.every}
-            train(TrainConfig(demos=tuple(args.demos), out=run, seed=seed, resume=bool(finished), **settings))
+            train(TrainConfig(demos=tuple(args.demos), out=run, seed=seed, resume=run.exists(), **settings))
         evaluate(EvalConfig(run=run, episodes=args.episodes))
     curve = curve_of(run, args.episodes)
     reached = steps_to(args.target, curve)
