@@ -15,7 +15,7 @@ def test_the_sample_demos_replay_bit_for_bit(capfd):
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["ok"]
 
 
-@pytest.mark.parametrize("policy", ["lift-iq", "robosuite-lift-iq", "push-iq"])
+@pytest.mark.parametrize("policy", ["lift-iq", "robosuite-lift-iq", "push-iq", "square-iq"])
 def test_the_sample_policies_do_their_task(policy: str, capfd):
     assert call(["eval", f"sample:{policy}", "--episodes", "4", "--json"]) == 0
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["success_rate"] >= 0.75
