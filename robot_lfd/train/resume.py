@@ -32,11 +32,24 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
         raise LfdError(
             f"run '{config.out}' was begun with --copies {copies}, found {config.copies}; choose another --out"
         )
+    _check_own(config, begun)
     before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
     if before != spec:
         changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]
         raise LfdError(f"run '{config.out}' was begun with other {', '.join(changed)}; choose another --out")
     return finished[-1]
+
+
+def _check_own(config: TrainConfig, begun: dict) -> None:
+    """Raises LfdError where a run that counts its own successes would stop to, or one that does not would begin to.
+
+    Runs of earlier versions did so only where they were told to, with `own_successes`.
+    """
+    counted = begun.get("own_successes", False) or begun.get("no_own_successes") is False
+    practises = config.obs == "state" and config.algo != "bc" and config.mode == "online" and not config.success_blind
+    if practises and counted == config.no_own_successes:
+        how = "counts its own successes" if counted else "does not count its own successes (--no-own-successes)"
+        raise LfdError(f"run '{config.out}' {how}; go on so, or choose another --out")
 
 
 def check_statistics(checkpoint: Path, stats: dict[str, list[float]]) -> None:

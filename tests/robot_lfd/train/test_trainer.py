@@ -248,6 +248,19 @@ def test_a_run_is_not_overwritten_and_another_setting_does_not_resume_it(demos: 
     assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--resume") == 0
 
 
+def test_a_run_goes_on_as_it_began_with_what_it_solves_itself(demos: Path, tmp_path: Path, capfd):
+    run = tmp_path / "run"
+    assert train(demos, run, "--steps", "5") == 0
+    assert train(demos, run, "--steps", "9", "--resume", "--no-own-successes") == 1
+    assert "counts its own successes; go on so" in capfd.readouterr().err
+    settings = json.loads((run / "config.json").read_text())
+    del settings["no_own_successes"]  # as a version wrote it that had no such option
+    (run / "config.json").write_text(json.dumps(settings))
+    assert train(demos, run, "--steps", "9", "--resume") == 1
+    assert "does not count its own successes (--no-own-successes)" in capfd.readouterr().err
+    assert train(demos, run, "--steps", "9", "--resume", "--no-own-successes") == 0
+
+
 @pytest.mark.parametrize("damage", ["DONE", "model.safetensors", "config.json"])
 def test_an_unfinished_or_damaged_checkpoint_is_refused_plainly(demos: Path, tmp_path: Path, damage: str, capfd):
     assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "5") == 0
