@@ -18,6 +18,7 @@ import numpy as np
 
 from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
 from robot_lfd.demos.convert.options import ImportOptions
+from robot_lfd.demos.convert.staging import whole
 from robot_lfd.demos.episode import Episode, array_path
 from robot_lfd.demos.layout import array_checksum
 from robot_lfd.demos.spec import DatasetSpec, software_versions
@@ -156,7 +157,8 @@ def store_all(
     """Adds the episodes that `read` yields to a dataset, one in memory at a time; what is there already is left out.
 
     Raises:
-        LfdError: one of them does not fit the others; all are looked at before the first one is stored.
+        LfdError: one of them does not fit the others; all are looked at before the first one is stored. A damaged
+            source may still read otherwise the second time; then no new dataset is left.
     """
     if rest is None and not env_id:
         raise LfdError(f"'{source}' does not say which environment its demos are of; name it with --env")
@@ -169,7 +171,12 @@ def store_all(
             raise LfdError(f"'{source}': episode {number}: {error}") from error
     if spec is None:
         raise LfdError(f"'{source}' holds no episodes")
-    store, new, there, steps = DemoStore.open_or_create(out, spec), 0, 0, 0
+    with whole(out):
+        return _store(read, DemoStore.open_or_create(out, spec), options)
+
+
+def _store(read: Read, store: DemoStore, options: ImportOptions) -> dict[str, Any]:
+    new, there, steps = 0, 0, 0
     known = {_fingerprint(store.attributes(i)["checksums"], store.attributes(i)["meta"]) for i in _healthy(store)}
     for number, (episode_id, episode) in enumerate(read()):
         sums = {path: array_checksum(array) for path, array in episode.arrays().items()}
@@ -178,7 +185,7 @@ def store_all(
             continue
         store.append(episode, episode_id=episode_id or options.id_of(number))
         new, steps = new + 1, steps + len(episode)
-    return {"env": spec.env_id, "imported": new, "already_there": there, "steps": steps}
+    return {"env": store.spec.env_id, "imported": new, "already_there": there, "steps": steps}
 
 
 def _healthy(store: DemoStore) -> Iterator[str]:

@@ -44,6 +44,18 @@ def adding_to(out: Path) -> Iterator[None]:
 
 
 @contextmanager
+def whole(out: Path) -> Iterator[None]:
+    """Takes a dataset away again that was made in the block when an error ends it; Ctrl-C leaves it, to go on."""
+    was_there = out.exists()
+    try:
+        yield
+    except Exception:
+        if not was_there:
+            remove_folder(out)
+        raise
+
+
+@contextmanager
 def simulating(source: str, demo: str, done: int) -> Iterator[None]:
     """Turns whatever a simulator makes of foreign states into one line that says which demo it was.
 

@@ -41,12 +41,15 @@ def test_a_row_has_its_own_picture_proprioception_and_action():
 
 def test_a_teacher_that_remembers_goes_through_whole_episodes():
     class Counting:
-        """Says how many observations of the episode it has had, and the latest."""
+        """Says how many observations of the episode it has had, and the latest; decides anew at each."""
 
-        spec = SimpleNamespace(sizes=(1,))
+        spec, anew = SimpleNamespace(sizes=(1,)), 0
 
         def reset(self):
             self.count = 0
+
+        def replan(self):
+            self.anew += 1
 
         def act(self, obs):
             self.count += 1
@@ -54,8 +57,10 @@ def test_a_teacher_that_remembers_goes_through_whole_episodes():
 
     sights = make_sights([3, 2])  # observations 0-3 and 4-6
     shown = dataclasses.replace(sights, state=sights.proprio, row=np.array([0, 2, 4, 5]))  # a pause was left out
-    labels = PixelDemos(shown, 2, (), ("place",)).labelled_by(Counting()).sights.action  # type: ignore[arg-type]
+    teacher = Counting()
+    labels = PixelDemos(shown, 2, (), ("place",)).labelled_by(teacher).sights.action  # type: ignore[arg-type]
     assert labels.tolist() == [[1, 0], [3, 2], [1, 4], [2, 5]]
+    assert teacher.anew == len(shown.state), "what followed was the person's action, not what the teacher had planned"
 
 
 def test_every_row_of_every_source_is_drawn_alike_and_unfilled_room_never():
