@@ -72,7 +72,7 @@ class PolicySpec:
     @property
     def decided(self) -> int:
         """How many actions one decision has where it is one row of numbers; chunks of state are cloned as windows."""
-        return self.window if self.actor == "pixels" or not self.clones_windows else 1
+        return 1 if self.clones_windows else self.window
 
     @property
     def decided_size(self) -> int:
