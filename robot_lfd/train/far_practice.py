@@ -141,7 +141,7 @@ class FarPractice:
         self._pieces: deque[tuple[int, Any]] = deque()  # worker, promise of a piece
         self._now: Piece | None = None
         self._driver = 0  # whose piece that is
-        self._rows = [list[int]() for _ in range(self._count)]  # that the episodes in progress gave to `replay`
+        self._given = [list[int]() for _ in range(self._count)]  # that the episodes in progress gave to `replay`
         self._place = self._row = 0
         self._staleness = deque[int](maxlen=1000)
 
@@ -153,7 +153,7 @@ class FarPractice:
             worker, promise = self._pieces.popleft()
             self._now, self._place, self._row, self._driver = self._received(worker, promise), 0, 0, worker
             self._ask(worker)
-        piece, at, rows = self._now, self._place, self._rows[self._driver]
+        piece, at, rows = self._now, self._place, self._given[self._driver]
         rows.extend(range(self.replay.count, self.replay.count + int(piece.added[at])))
         for row in range(self._row, self._row + int(piece.added[at])):
             self.replay.add(*(piece.rows[k][row] for k in STEP_COLUMNS))
@@ -165,7 +165,7 @@ class FarPractice:
                 self.episode += 1
                 if result[0]:
                     self.replay.note_solved(rows)
-                self._rows[self._driver] = rows = []
+                self._given[self._driver] = rows = []
         self._taken, self._place = self._taken + 1, at + 1
         if self._place == len(piece.added):
             self._now = None
@@ -201,7 +201,7 @@ class FarPractice:
                 if self._deaths >= ATTEMPTS:
                     why = str(error).strip().splitlines()[0]
                     raise LfdError(f"{self._deaths} rollout workers died; the last one: {why}") from error
-                self._workers[worker], self._rows[worker] = self._start(worker), []
+                self._workers[worker], self._given[worker] = self._start(worker), []
                 self._ask(worker)
                 _, promise = self._pieces.pop()
 

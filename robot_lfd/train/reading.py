@@ -31,9 +31,14 @@ from robot_lfd.train.shape import actor_shape
 USUAL_NEAR_M = 0.005  # of two things that are to meet: a peg and its hole differ by less
 
 
+def may_keep_own(config: TrainConfig) -> bool:
+    """Whether what practice solves can count as an expert's: there is practice, and success is known."""
+    return mode_of(config) == "online" and not config.success_blind
+
+
 def keeps_own(config: TrainConfig) -> bool:
     """Whether what practice solves counts as an expert's."""
-    return mode_of(config) == "online" and not (config.no_own_successes or config.success_blind)
+    return may_keep_own(config) and not config.no_own_successes
 
 
 def mode_of(config: TrainConfig) -> str:
@@ -106,7 +111,7 @@ def _check_numbers(config: TrainConfig) -> None:
         raise LfdError("--copies is for practice, and this run has none; leave it out, or say --mode online")
     if config.practice_per_update > 1:
         _check_practice(config)
-    if config.no_own_successes and not keeps_own(replace(config, no_own_successes=False)):
+    if config.no_own_successes and not may_keep_own(config):
         raise LfdError("--no-own-successes: none would count here; leave it out")
     if steps_of(config) < 1:
         raise LfdError(f"--steps is {steps_of(config)}, expected at least 1")

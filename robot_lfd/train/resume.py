@@ -12,7 +12,7 @@ from robot_lfd.checkpoint import finished_checkpoints, load_policy, read_json
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.reading import keeps_own
+from robot_lfd.train.reading import may_keep_own
 
 
 def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
@@ -47,8 +47,7 @@ def _check_own(config: TrainConfig, begun: dict) -> None:
     Runs of earlier versions did so only where they were told to, with `own_successes`.
     """
     counted = begun.get("own_successes", False) or begun.get("no_own_successes") is False
-    may = config.obs == "state" and keeps_own(dataclasses.replace(config, no_own_successes=False))
-    if may and counted == config.no_own_successes:
+    if config.obs == "state" and may_keep_own(config) and counted == config.no_own_successes:
         how = "counts its own successes" if counted else "does not count its own successes (--no-own-successes)"
         raise LfdError(f"run '{config.out}' {how}; go on so, or choose another --out")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from robot_lfd.demos.convert.hdf5 import group_in, json_in, numbers_in, reading, text_in
 from robot_lfd.demos.convert.options import ImportOptions
-from robot_lfd.demos.convert.staging import whole
+from robot_lfd.demos.convert.staging import adding_to
 from robot_lfd.demos.episode import Episode, array_path
 from robot_lfd.demos.layout import array_checksum
 from robot_lfd.demos.spec import DatasetSpec, software_versions
@@ -171,7 +171,7 @@ def store_all(
             raise LfdError(f"'{source}': episode {number}: {error}") from error
     if spec is None:
         raise LfdError(f"'{source}' holds no episodes")
-    with whole(out):
+    with adding_to(out, whole=True):
         return _store(read, DemoStore.open_or_create(out, spec), options)
 
 

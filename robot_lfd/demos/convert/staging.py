@@ -32,25 +32,18 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def adding_to(out: Path) -> Iterator[None]:
-    """Takes a dataset away again that was made in the block and is still empty when something fails in it."""
+def adding_to(out: Path, *, whole: bool = False) -> Iterator[None]:
+    """Takes a dataset away again that was made in the block and is still empty when something fails in it.
+
+    Args:
+        whole: where an error ends it, take away also one that has episodes; Ctrl-C leaves them, to go on.
+    """
     was_there = out.exists()
     try:
         yield
-    except BaseException:
-        if not was_there and out.exists() and not any((out / EPISODES).glob("*/zarr.json")):
-            remove_folder(out)
-        raise
-
-
-@contextmanager
-def whole(out: Path) -> Iterator[None]:
-    """Takes a dataset away again that was made in the block when an error ends it; Ctrl-C leaves it, to go on."""
-    was_there = out.exists()
-    try:
-        yield
-    except Exception:
-        if not was_there:
+    except BaseException as error:
+        unwanted = whole and isinstance(error, Exception)
+        if not was_there and out.exists() and (unwanted or not any((out / EPISODES).glob("*/zarr.json"))):
             remove_folder(out)
         raise
 

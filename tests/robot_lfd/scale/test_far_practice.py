@@ -86,11 +86,11 @@ class Given(FarPractice):
         config = TrainConfig(demos=(), out=Path("unused"), rollout_workers=2)
         rest: Any = None
         super().__init__(Mock(), config, rest, rest, rest, rest, replay)
-        self._workers, self._given = [0, 1], iter(pieces)
+        self._workers, self._script = [0, 1], iter(pieces)
         self._ask(0), self._ask(1)
 
     def _ask(self, worker: int) -> None:
-        self._pieces.append((worker, next(self._given, None)))
+        self._pieces.append((worker, next(self._script, None)))
 
     def _received(self, worker: int, promise: Any) -> Piece:
         return promise
