@@ -76,7 +76,9 @@ def rates(ways: dict[str, Callable[[int], None]], steps: int, rounds: int) -> di
 
 def measure(cluster: Cluster, env_id: str, demos: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Returns the rows of one task: practice alone, and whole training steps."""
-    config = TrainConfig(demos=(demos,), out=Path("unused"), rollout_workers=asked.workers, staleness_bound=asked.bound)
+    config = TrainConfig(
+        demos=(demos,), out=Path("unused"), rollout_workers=asked.workers, staleness_bound=asked.bound, candidates=0
+    )
     expert, spec = read(config)
     rows = expert.rows
 

@@ -1,9 +1,11 @@
 """Gradient steps a second: ours beside a plain implementation of the same networks, batch and losses.
 
-Both take turns on one thread, several rounds each; CPU seconds are counted, so that other processes matter less. Before
+`--learner choice` is the default on arms, a choice among candidates; `--learner numbers` the soft actor-critic of all
+other continuous actions. A step includes drawing its batch from demos and a growing replay buffer. Ours and the plain
+one take turns on one thread, several rounds each; CPU seconds are counted, so that other processes matter less. Before
 that both take the same 100 steps from the same weights and the same noise, and every loss is compared.
 
-    python benchmarks/updates.py --rounds 7 --out benchmarks/results/updates.json
+    python benchmarks/updates.py --learner choice --rounds 7 --out benchmarks/results/updates_choice.json
 """
 
 from __future__ import annotations
@@ -17,31 +19,39 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from policies.batch import Batch
+from policies.candidates import CandidateAgent, Candidates
 from policies.iq_learn import IqConfig, bounded_absorbing_value, iq_loss
-from policies.networks import Normaliser
+from policies.networks import CriticEnsemble, DiscreteCriticEnsemble, Normaliser
 from policies.soft_agent import SoftAgent, SoftConfig
+from policies.soft_q import SoftQAgent, SoftQConfig
 from robot_lfd.demos.spec import software_versions
+from robot_lfd.train.rows import Choices, Replay, Rows, draw, stretches
 
 OBS, ACTIONS, ROWS = 13, 4, 128  # pybullet/Lift-v0 and the default batch
+CANDIDATES, CHUNK = 16, 4  # of the default's choice
+DEMO_ROWS, REPLAY_ROWS = 600, 20_000
+WARM_UP = 200  # steps before the first that counts: most rows have been drawn before, as most of a training have
+Step = Callable[[], dict[str, float]]
 
 
 class PlainCritic(nn.Module):
     """One critic, as one writes it down."""
 
-    def __init__(self, hidden: tuple[int, ...]) -> None:
+    def __init__(self, width: int, hidden: tuple[int, ...], outputs: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        width = OBS + ACTIONS
         for size in hidden:
             layers += [nn.Linear(width, size), nn.LayerNorm(size), nn.ReLU()]
             width = size
-        self.net = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.net = nn.Sequential(*layers, nn.Linear(width, outputs))
 
     def forward(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Returns Q (B,)."""
@@ -61,7 +71,7 @@ class PlainAgent:
     def __init__(self, agent: SoftAgent) -> None:
         self.config, self.absorbing_value = agent.config, agent.absorbing_value
         self.actor, self.ema_actor = copy.deepcopy(agent.actor), copy.deepcopy(agent.ema_actor)
-        self.critics = [_plain(agent, i) for i in range(agent.config.critics)]
+        self.critics = [_plain(agent.critic, i) for i in range(agent.config.critics)]
         self.targets = copy.deepcopy(self.critics)
         self.normaliser = agent.actor.normaliser
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=3e-4)
@@ -106,15 +116,61 @@ class PlainAgent:
         return {"critic_loss": float(critic_loss.detach()) / len(losses), **numbers}
 
 
+class PlainChoice:
+    """The same for a choice among candidates: a table of Q a state, and V(s) its log-sum-exp.
+
+    Q(s, .), Q(s', .) and the targets' are three forwards a critic; V(s) and Q(s, a) come from one table, as anybody
+    would. Which candidate an action counts as is found for the batch, here; ours asks once a row.
+    """
+
+    def __init__(self, agent: CandidateAgent) -> None:
+        chooser = agent.chooser
+        assert isinstance(chooser, SoftQAgent) and chooser.absorbing_value is not None
+        self.config, self.absorbing_value, self.candidates = chooser.config, chooser.absorbing_value, agent.candidates
+        self.critics = [_plain(chooser.critic, i) for i in range(self.config.critics)]
+        self.targets, self.averages = copy.deepcopy(self.critics), copy.deepcopy(self.critics)
+        self.normaliser = chooser.critic.normaliser
+        self.optimiser = torch.optim.Adam([p for c in self.critics for p in c.parameters()], lr=3e-4)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Does one critic step, which is the policy's step too."""
+        c, obs, next_obs = self.config, self.normaliser(batch.obs), self.normaliser(batch.next_obs)
+        ended, expert = batch.terminated, batch.is_expert
+
+        def soft(table: torch.Tensor) -> torch.Tensor:
+            return c.temperature * torch.logsumexp(table / c.temperature, -1)
+
+        with torch.no_grad():
+            which = self.candidates.nearest(batch.obs, batch.action)[:, None]
+            target = soft(torch.stack([t.net(next_obs) for t in self.targets]).mean(0))
+            target = torch.where(ended, self.absorbing_value, target)
+        losses, clones = [], []
+        for critic in self.critics:
+            table = critic.net(obs)
+            q, value = table.gather(1, which).squeeze(1), soft(table)
+            next_value = torch.where(ended, self.absorbing_value, soft(critic.net(next_obs)))
+            reward = q - c.gamma * target
+            losses.append(-reward[expert].mean() + (value - c.gamma * next_value).mean() + reward.square().mean() / 2.0)
+            clones.append(F.cross_entropy(table[expert] / c.temperature, which[expert, 0]))
+        critic_loss, clone = torch.stack(losses).mean(), torch.stack(clones).mean()
+        self.optimiser.zero_grad()
+        (critic_loss + c.bc_weight * clone).backward()
+        self.optimiser.step()
+        for target, average, source in zip(self.targets, self.averages, self.critics, strict=True):
+            _follow(target, source, c.target_share)
+            _follow(average, source, c.ema_share)
+        return {"critic_loss": float(critic_loss.detach()), "bc_loss": float(clone.detach())}
+
+
 def _follow(target: nn.Module, source: nn.Module, share: float) -> None:
     for mine, theirs in zip(target.parameters(), source.parameters(), strict=True):
         mine.data.copy_((1.0 - share) * mine.data + share * theirs.data)
 
 
-def _plain(agent: SoftAgent, number: int) -> PlainCritic:
+def _plain(ours: CriticEnsemble | DiscreteCriticEnsemble, number: int) -> PlainCritic:
     """Returns a critic with the weights of number `number` of ours."""
-    critic = PlainCritic(tuple(agent.config.hidden))
-    ours = agent.critic
+    inputs, *hidden = (w.shape[1] for w in ours.weights)
+    critic = PlainCritic(inputs, tuple(hidden), ours.weights[-1].shape[2])
     linear = [m for m in critic.net if isinstance(m, nn.Linear)]
     norms = [m for m in critic.net if isinstance(m, nn.LayerNorm)]
     with torch.no_grad():
@@ -135,59 +191,94 @@ def make_agent(hidden: Sequence[int]) -> SoftAgent:
     return SoftAgent(loss, bounded_absorbing_value(0.5, 0.97), normaliser, spread, config, 0)
 
 
-def make_batch(rng: np.random.Generator) -> Batch:
-    """Returns a batch of the default size."""
-    rows = 2 * ROWS
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.from_numpy(rng.normal(size=shape).astype(np.float32))
-
-    ended = torch.from_numpy(rng.random(rows) < 0.02)
-    action = torch.tanh(normal(rows, ACTIONS))
-    return Batch(
-        normal(rows, OBS), action, torch.zeros(rows), normal(rows, OBS), ended, torch.arange(rows) < ROWS,
-        torch.zeros(0, OBS),
-    )  # fmt: skip
+def make_choice(hidden: Sequence[int]) -> CandidateAgent:
+    """Returns our learner of a choice with the default recipe, but for the width of its layers."""
+    gamma, normaliser = 0.97**CHUNK, Normaliser(torch.zeros(OBS), torch.ones(OBS))
+    candidates = Candidates(normaliser, torch.full((ACTIONS * CHUNK,), 0.5), CANDIDATES, 0)
+    loss, config = functools.partial(iq_loss, config=IqConfig(gamma)), SoftQConfig(hidden=hidden, gamma=gamma)
+    chooser = SoftQAgent(loss, bounded_absorbing_value(0.5, gamma), normaliser, CANDIDATES, config, 0)
+    return CandidateAgent(candidates, chooser, 0)
 
 
-def largest_difference(hidden: Sequence[int], steps: int = 100) -> float:
+LEARNERS: dict[str, tuple[Callable[[Sequence[int]], Any], Callable[[Any], Any], int]] = {
+    "numbers": (make_agent, PlainAgent, 1),
+    "choice": (make_choice, PlainChoice, CHUNK),
+}  # ours, the plain one with its weights, actions of a row
+
+
+class Source:
+    """Rows as training has them: demos, and a replay buffer that each gradient step adds one row to."""
+
+    def __init__(self, seed: int, chunk: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self.demos, self.own = self._rows(DEMO_ROWS, chunk), self._rows(REPLAY_ROWS, chunk)
+        self.replay = Replay(REPLAY_ROWS, self.demos)
+        for _ in range(REPLAY_ROWS // 2):
+            self.grow()
+
+    def _rows(self, count: int, chunk: int) -> Rows:
+        obs, following = self._rng.normal(size=(2, count, OBS)).astype(np.float32)
+        action = np.tanh(self._rng.normal(size=(count, ACTIONS * chunk))).astype(np.float32)
+        ended, step = self._rng.random(count) < 0.02, np.arange(count)
+        return Rows(obs, action, np.zeros(count, np.float32), following, ended, obs[:1], step, stretches(step))
+
+    def grow(self) -> None:
+        """Adds the next row of practice."""
+        i, own = self.replay.count % REPLAY_ROWS, self.own
+        self.replay.add(own.obs[i], own.action[i], 0.0, own.next_obs[i], bool(own.terminated[i]))
+
+    def batch(self, choices: Choices | None = None) -> Batch:
+        """Returns a batch of the default size, after one more step of practice."""
+        self.grow()
+        return draw(self._rng, self.demos, self.replay, ROWS, choices=choices)
+
+
+def both(learner: str, hidden: Sequence[int]) -> tuple[Step, Step]:
+    """Returns one step of ours and one of the plain implementation, from the same weights and with the same batches."""
+    make, make_plain, chunk = LEARNERS[learner]
+    ours, first, second = make(hidden), Source(0, chunk), Source(0, chunk)
+    plain = make_plain(ours)
+    choices = Choices(ours.nearest, first.demos, first.replay) if learner == "choice" else None
+    return lambda: ours.update(first.batch(choices)), lambda: plain.update(second.batch())
+
+
+def largest_difference(learner: str, hidden: Sequence[int], steps: int = 100) -> float:
     """Returns the largest relative difference of any loss over the same steps from the same weights."""
-    ours = make_agent(hidden)
-    plain, rng, worst = PlainAgent(ours), np.random.default_rng(0), 0.0
+    ours, plain = both(learner, hidden)
+    worst = 0.0
     for _ in range(steps):
-        batch = make_batch(rng)
-        first, second = ours.update(batch), plain.update(batch)
+        first, second = ours(), plain()
         worst = max(worst, *(abs(first[k] - v) / max(1.0, abs(v)) for k, v in second.items()))
     return worst
 
 
-def cpu_seconds(update: Callable[[Batch], object], batches: list[Batch]) -> float:
-    """Returns CPU seconds per update."""
+def cpu_seconds(step: Step, steps: int) -> float:
+    """Returns CPU seconds per step."""
     began = time.process_time()
-    for batch in batches:
-        update(batch)
-    return (time.process_time() - began) / len(batches)
+    for _ in range(steps):
+        step()
+    return (time.process_time() - began) / steps
 
 
 def main() -> None:
     """Compares, then measures in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--learner", choices=LEARNERS, default="numbers")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--hidden", type=int, nargs="+", default=[128, 128])
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    difference = largest_difference(args.hidden)
-    rng = np.random.default_rng(1)
-    batches = [make_batch(rng) for _ in range(args.steps)]
-    ours = make_agent(args.hidden)
-    plain = PlainAgent(ours)
-    cpu_seconds(ours.update, batches[:20]), cpu_seconds(plain.update, batches[:20])
-    times = [(cpu_seconds(ours.update, batches), cpu_seconds(plain.update, batches)) for _ in range(args.rounds)]
+    difference = largest_difference(args.learner, args.hidden)
+    ours, plain = both(args.learner, args.hidden)
+    for step in (ours, plain):
+        cpu_seconds(step, WARM_UP)
+    times = [(cpu_seconds(ours, args.steps), cpu_seconds(plain, args.steps)) for _ in range(args.rounds)]
     ratios = [p / o for o, p in times]
     report = {
-        "benchmark": "updates", "rows": 2 * ROWS, "obs": OBS, "actions": ACTIONS, "hidden": args.hidden, "critics": 2,
+        "benchmark": "updates", "learner": args.learner, "rows": 2 * ROWS, "obs": OBS, "actions": ACTIONS,
+        "hidden": args.hidden, "critics": 2,
         "updates_per_cpu_s": round(1 / median(o for o, _ in times), 1),
         "plain_updates_per_cpu_s": round(1 / median(p for _, p in times), 1),
         "ratio": round(median(ratios), 2), "ratios": [round(r, 2) for r in ratios],

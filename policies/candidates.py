@@ -112,9 +112,10 @@ def _centres(scaled: torch.Tensor, count: int, rng: np.random.Generator) -> torc
 
 
 class CandidateAgent:
-    """A learner of discrete actions that chooses among candidates; outside it, actions are the rows of numbers.
+    """A learner of discrete actions that chooses among candidates; outside it, actions are rows of numbers.
 
-    Rows that are learned from, the demos' and the policy's own, count as the candidate nearest to what was done.
+    Rows that are learned from, the demos' and the policy's own, count as the candidate `nearest` to what was done;
+    whoever draws batches asks for it once a row, and a batch's action (B,) says which one that is.
 
     Args:
         chooser: learns which of the K candidates to take.
@@ -149,18 +150,19 @@ class CandidateAgent:
         """Returns the chosen candidates (B, W) for obs (B, D)."""
         return self.candidates.chosen(obs, self.chooser.act(obs, explore=explore))
 
+    @torch.no_grad()
+    def nearest(self, obs: np.ndarray, action: np.ndarray) -> np.ndarray:
+        """Returns which candidate is nearest to action (B, W) at obs (B, D), (B,) int64."""
+        return self.candidates.nearest(torch.from_numpy(obs), torch.from_numpy(action)).numpy()
+
     def update(self, batch: Batch) -> dict[str, float]:
         """Does one gradient step of the choice."""
-        return self.chooser.update(self._named(batch))
+        return self.chooser.update(batch)
 
     def clone_step(self, batch: Batch) -> dict[str, float]:
         """Does one step of cloning the choice."""
         assert isinstance(self.chooser, SoftQAgent)
-        return self.chooser.clone_step(self._named(batch))
-
-    @torch.no_grad()
-    def _named(self, batch: Batch) -> Batch:
-        return batch._replace(action=self.candidates.nearest(batch.obs, batch.action))
+        return self.chooser.clone_step(batch)
 
     def state_dict(self) -> Tensors:
         """Returns the state of candidates and chooser."""

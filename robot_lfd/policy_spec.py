@@ -85,6 +85,11 @@ class PolicySpec:
         return self.gamma**self.span
 
     @property
+    def absorbing_reward(self) -> float:
+        """The reward, over as many steps as any other, of being in the state after the task's end; 0 where none is."""
+        return (1.0 - self.decision_gamma) * (self.absorbing_value or 0.0)
+
+    @property
     def span(self) -> int:
         """How many steps a reward, and a row of what is learned from, is about."""
         return self.decided * self.n_step

@@ -2,6 +2,9 @@
 
 IQ-Learn's reward r = Q(s, a) - gamma V(s') is known up to shaping: any r + gamma phi(s') - phi(s) explains the same
 policy. So single steps may disagree with the task's reward while whole episodes, and V, tell good from bad.
+
+Where the task ended an episode, what follows is the absorbing state, and its reward is part of what was recovered: of a
+fall it says that nothing is worse, of a success that nothing is better, step after step until the time limit.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from robot_lfd.config import RewardConfig
 from robot_lfd.demos.episode import Episode, step_rows
 from robot_lfd.demos.show import progress
 from robot_lfd.demos.store import DemoStore
+from robot_lfd.envs.registry import time_limit
 from robot_lfd.errors import LfdError
 
 
@@ -28,28 +32,37 @@ class Judgement(NamedTuple):
     reward: np.ndarray  # (T,) the environment's
     recovered: np.ndarray  # (T,) r = Q(s, a) - gamma V(s')
     value: np.ndarray  # (T,) V(s)
+    afterwards: float  # sum of r in the absorbing state until the time limit; 0 where the task itself did not end
 
 
-def judge(policy: Any, episode_id: str, episode: Episode) -> Judgement:
-    """Returns what a policy with critics thinks of an episode."""
+def judge(policy: Any, episode_id: str, episode: Episode, limit: int | None) -> Judgement:
+    """Returns what a policy with critics thinks of an episode; `limit`: how many steps one may have, None: any."""
     before, action, after, ended = step_rows(episode)
     recovered = policy.recovered_reward(before, action, after, ended)
-    return Judgement(episode_id, episode.success, episode.reward, recovered, policy.value(before))
+    left = max(0, (limit or 0) - len(episode)) if episode.terminated else 0
+    afterwards = left * policy.spec.absorbing_reward
+    return Judgement(episode_id, episode.success, episode.reward, recovered, policy.value(before), afterwards)
 
 
 def agreement(judged: Sequence[Judgement]) -> dict[str, float | None]:
     """Returns how the learned numbers go with the task's own; None where there is nothing to compare.
 
-    `pearson_sums`: of the episodes' sums of r and of the reward, which length alone can make high. `pearson_means`: of
-    their means a step, so that length is out. `pearson_steps`: of single steps. `pearson_value`: of the episodes' mean
-    V and mean reward. `auc_*`: the chance that a success has the higher mean V, last V or mean r than a failure.
+    `pearson_sums`: of the episodes' sums of r and of the reward, which length alone can make high.
+    `pearson_sums_to_limit`: the same, r summed on in the absorbing state. `pearson_length`: of the number of steps and
+    the sums of the reward. `pearson_means`: of means a step, so that length is out. `pearson_steps`: of single steps.
+    `pearson_value`: of the episodes' mean V and mean reward. `auc_*`: the chance that a success has the higher mean V,
+    last V or mean r than a failure.
     """
     sums = [(j.recovered.sum(), j.reward.sum()) for j in judged]
+    to_limit = [(j.recovered.sum() + j.afterwards, j.reward.sum()) for j in judged]
+    lengths = [(len(j.reward), j.reward.sum()) for j in judged]
     means = [(j.recovered.mean(), j.reward.mean()) for j in judged]
     values = [(j.value.mean(), j.reward.mean()) for j in judged]
     success = np.array([j.success for j in judged])
     return {
         "pearson_sums": pearson(*np.transpose(sums)),
+        "pearson_sums_to_limit": pearson(*np.transpose(to_limit)),
+        "pearson_length": pearson(*np.transpose(lengths)),
         "pearson_means": pearson(*np.transpose(means)),
         "pearson_steps": pearson(
             np.concatenate([j.recovered for j in judged]), np.concatenate([j.reward for j in judged])
@@ -102,6 +115,7 @@ def run(config: RewardConfig) -> dict[str, Any]:
 
 def _judge_all(policy: Any, paths: Sequence[Path]) -> Iterator[Judgement]:
     stores = [DemoStore.open(path) for path in paths]
+    limits = {store.path: time_limit(store.spec.env_id, **store.spec.env_kwargs) for store in stores}
     work = [(store, i) for store in stores for i in store.ids()]
     with progress("judging", len(work)) as tick:
         for store, episode_id in work:
@@ -110,7 +124,7 @@ def _judge_all(policy: Any, paths: Sequence[Path]) -> Iterator[Judgement]:
             if missing:
                 has = ", ".join(episode.obs)
                 raise LfdError(f"the policy needs observation '{missing[0]}', '{store.path}' has: {has}")
-            yield judge(policy, episode_id, episode)
+            yield judge(policy, episode_id, episode, limits[store.path])
             tick()
 
 
@@ -118,6 +132,7 @@ def _row(judged: Judgement) -> dict[str, Any]:
     return {
         "id": judged.id, "success": judged.success, "length": len(judged.reward),
         "return": float(judged.reward.sum()), "recovered_sum": float(judged.recovered.sum()),
+        "recovered_sum_to_limit": float(judged.recovered.sum()) + judged.afterwards,
         "recovered_mean": float(judged.recovered.mean()), "value_mean": float(judged.value.mean()),
         "value_first": float(judged.value[0]), "value_last": float(judged.value[-1]),
     }  # fmt: skip
@@ -142,8 +157,10 @@ def _print(judged: Sequence[Judgement], found: dict[str, float | None]) -> None:
 
 _ABOUT = {
     "pearson_sums": "correlation of the episodes' sums of r and of the task's reward",
-    "pearson_means": "the same of their means a step, so that length is out",
-    "pearson_steps": "the same of single steps",
+    "pearson_sums_to_limit": "the same, r summed on to the time limit where the task ended",
+    "pearson_length": "correlation of the episodes' lengths and sums of the task's reward",
+    "pearson_means": "correlation of their means a step, so that length is out",
+    "pearson_steps": "correlation of r and the task's reward over single steps",
     "pearson_value": "correlation of the episodes' mean V and mean reward",
     "auc_value": "chance that a success has a higher mean V than a failure",
 }

@@ -53,6 +53,13 @@ def _register(env_id: str, entry_point: str, max_episode_steps: int, kwargs: dic
         gym.register(env_id, entry_point, max_episode_steps=max_episode_steps, kwargs=kwargs)
 
 
+def time_limit(env_id: str, *, max_episode_steps: int | None = None, **env_kwargs: Any) -> int | None:
+    """Returns how many steps an episode of what `make_env` makes may have; None: any number, or not known here."""
+    registered = gym.registry.get(env_id.split(":")[-1])
+    usual = None if registered is None else registered.max_episode_steps
+    return usual if max_episode_steps is None else max_episode_steps
+
+
 def make_env(
     env_id: str,
     *,

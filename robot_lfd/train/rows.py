@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -172,8 +172,53 @@ class Replay:
         self.solved = list(solved)
         self.own = np.concatenate(self.solved) % self.capacity if self.solved else np.zeros(0, np.int64)
 
+    def written(self, places: np.ndarray) -> np.ndarray:
+        """Returns which rows, in `count`, stand at places (N,) of `arrays` now."""
+        return self.count - 1 - (self.count - 1 - places) % self.capacity
 
-def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: int, firsts: int = 0) -> Batch:
+
+class Choices:
+    """Which of a policy's candidates the action of each row counts as, found when a row is first drawn.
+
+    The network that knows is as much work as the learner of the choice, and rows are drawn again and again.
+
+    Args:
+        nearest: returns it, (B,) int64, for obs (B, D) and actions (B, A).
+    """
+
+    def __init__(
+        self, nearest: Callable[[np.ndarray, np.ndarray], np.ndarray], demos: Rows, replay: Replay | None
+    ) -> None:
+        self._nearest, self._replay = nearest, replay
+        self._demos = demos, np.zeros(len(demos), np.int64), np.full(len(demos), -1)
+        capacity = 0 if replay is None else replay.capacity
+        self._which, self._known = np.zeros(capacity, np.int64), np.full(capacity, -1)
+
+    def of_demos(self, places: np.ndarray) -> np.ndarray:
+        """Returns it for rows (N,) of the demos."""
+        return self._found(*self._demos, places, places)
+
+    def of_practice(self, places: np.ndarray) -> np.ndarray:
+        """Returns it for the rows that stand at places (N,) of the replay buffer now."""
+        assert self._replay is not None
+        arrays, written = self._replay.arrays, self._replay.written(places)
+        return self._found(arrays, self._which, self._known, places, written)
+
+    def _found(
+        self, rows: Rows, which: np.ndarray, known: np.ndarray, places: np.ndarray, written: np.ndarray
+    ) -> np.ndarray:
+        """Returns `which` at `places`, after asking about those where not `written` is what is `known`."""
+        new = known[places] != written
+        if new.any():
+            asked = places[new]
+            which[asked], known[asked] = self._nearest(rows.obs[asked], rows.action[asked]), written[new]
+        return which[places]
+
+
+def draw(
+    rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: int, firsts: int = 0,
+    choices: Choices | None = None,
+) -> Batch:  # fmt: skip
     """Returns a Batch of `rows` expert rows and as many replay rows, and `firsts` of the demos' first observations.
 
     Where the replay buffer has `own` rows that count as an expert's, they are so many of the first half as they are
@@ -181,6 +226,8 @@ def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: in
 
     Without a replay buffer (offline), the second half are expert rows too, marked as the policy's path: the expert's
     path is then the sample of rho, as the paper's offline setting has it.
+
+    With `choices` of these rows, an action is which candidate it counts as.
     """
     first = rng.integers(len(expert), size=rows)
     source = expert if replay is None else replay.arrays
@@ -193,7 +240,10 @@ def draw(rng: np.random.Generator, expert: Rows, replay: Replay | None, rows: in
         return torch.from_numpy(np.concatenate([getattr(expert, name)[first], getattr(source, name)[second]]))
 
     begun = expert.first_obs[rng.integers(len(expert.first_obs), size=firsts)]
-    columns = {k: both(k) for k in STEP_COLUMNS}
+    columns = {k: both(k) for k in STEP_COLUMNS if k != "action" or choices is None}
+    if choices is not None:
+        of_second = choices.of_demos if replay is None else choices.of_practice
+        columns["action"] = torch.from_numpy(np.concatenate([choices.of_demos(first), of_second(second)]))
     return Batch(**columns, is_expert=torch.arange(2 * rows) < rows, first_obs=torch.from_numpy(begun))
 
 

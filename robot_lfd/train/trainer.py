@@ -33,7 +33,7 @@ from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.reading import keeps_own, mode_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
-from robot_lfd.train.rows import Replay, draw, normaliser_of
+from robot_lfd.train.rows import Choices, Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
 
 REPLAY_ROWS = 200_000
@@ -83,7 +83,7 @@ class _Session(Session):
         self.agent = make_agent(config, spec, rows)
         self.windows = WindowSampler(rows, spec.window) if spec.clones_windows else None
         self.rng = np.random.default_rng(config.seed)
-        self.practice = None
+        self.practice, replay = None, None
         if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
             changes = {**blind, "max_episode_steps": practice_limit}
@@ -97,6 +97,8 @@ class _Session(Session):
                 self.practice = ManyPractice(envs, *learns, *seeded)
             else:
                 self.practice = Practice(self.make_env(**changes), *learns, *seeded)
+        chooses = isinstance(self.agent, CandidateAgent)
+        self.choices = Choices(self.agent.nearest, rows, replay) if chooses else None
         if resumed:
             self.continue_from(resumed)
         self.config.out.mkdir(parents=True, exist_ok=True)
@@ -137,7 +139,7 @@ class _Session(Session):
         if self.windows is not None:
             return self.windows.draw(self.rng, self.config.batch_rows)
         firsts = self.config.batch_rows if self.config.value_term == "first" else 0
-        return draw(self.rng, self.rows, replay, self.config.batch_rows, firsts)
+        return draw(self.rng, self.rows, replay, self.config.batch_rows, firsts, self.choices)
 
     def _pretrain(self) -> None:
         if isinstance(self.agent, CandidateAgent):

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from robot_lfd.cli import call
-from robot_lfd.reward import Judgement, agreement, auc, pearson
+from robot_lfd import load_policy
+from robot_lfd.cli import call, sample
+from robot_lfd.demos.store import DemoStore
+from robot_lfd.reward import Judgement, agreement, auc, judge, pearson
 
 
-def judged(success: bool, reward: list[float], recovered: list[float], value: list[float]) -> Judgement:
-    return Judgement("x", success, np.array(reward), np.array(recovered), np.array(value))
+def judged(
+    success: bool, reward: list[float], recovered: list[float], value: list[float], afterwards: float = 0.0
+) -> Judgement:
+    return Judgement("x", success, np.array(reward), np.array(recovered), np.array(value), afterwards)
 
 
 def test_auc_is_the_share_of_pairs_in_the_right_order():
@@ -40,6 +46,29 @@ def test_length_alone_can_make_sums_agree_but_not_means():
     means = found["pearson_means"]
     assert means is not None and means < -0.9
     assert found["auc_value"] == 1.0
+
+
+def test_sums_to_the_time_limit_tell_a_fall_from_a_full_episode():
+    # while it stands r is a little below nought, so the sum alone calls the early fall the best of the three
+    fell = judged(False, [1.0] * 2, [-0.1] * 2, [0.0] * 2, afterwards=-2.0 * 8)
+    fell_late = judged(False, [1.0] * 6, [-0.1] * 6, [0.0] * 6, afterwards=-2.0 * 4)
+    stood = judged(False, [1.0] * 10, [-0.1] * 10, [0.0] * 10)
+    found = agreement([fell, fell_late, stood])
+    assert found["pearson_sums"] == pytest.approx(-1.0)
+    assert found["pearson_sums_to_limit"] == pytest.approx(1.0)
+    assert found["pearson_length"] == pytest.approx(1.0)
+
+
+def test_what_follows_the_end_counts_until_the_time_limit():
+    policy: Any = load_policy(sample("lift-iq"))
+    store = DemoStore.open(sample("lift-demos"))
+    episode = store[store.ids()[0]]
+    found = judge(policy, "x", episode, limit=len(episode) + 10)
+    # the place where only experts stay: the bound of a step's reward, 2, over the steps of a decision, for ever
+    bound, gamma = 2.0, policy.spec.decision_gamma
+    assert found.afterwards == pytest.approx(10 * (1.0 - gamma) * bound / (1.0 - gamma))
+    assert judge(policy, "x", episode, limit=None).afterwards == 0.0
+    assert judge(policy, "x", replace(episode, terminated=False), limit=len(episode) + 10).afterwards == 0.0
 
 
 def test_the_sample_policy_judges_the_sample_demos(tmp_path: Path, capfd: pytest.CaptureFixture):

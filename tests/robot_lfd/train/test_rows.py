@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from robot_lfd.train.rows import (
+    Choices,
     Replay,
     Rows,
     asked_for,
@@ -113,3 +114,34 @@ def test_only_discrete_demos_are_scaled_so():
     assert torch.equal(normaliser_of(wide).std, statistics_of(wide.obs).std)
     discrete = replace(wide, action=np.array([0, 1, 0]))
     assert torch.equal(normaliser_of(discrete).std, evened_statistics_of(wide.obs).std)
+
+
+def test_what_a_row_counts_as_is_asked_once_and_again_where_another_row_takes_its_place():
+    demos, replay, asked = make_rows([1.0] * 5), Replay(3, make_rows([1.0])), list[float]()
+
+    def nearest(obs: np.ndarray, action: np.ndarray) -> np.ndarray:
+        asked.extend(action[:, 0])
+        return action[:, 0].astype(np.int64) + 1000
+
+    choices = Choices(nearest, demos, replay)
+    for i in range(3):
+        replay.add(np.array([9.0]), np.array([100.0 + i]), 0.0, np.array([9.0]), False)
+    rng = np.random.default_rng(0)
+    batch = draw(rng, demos, replay, 40, choices=choices)
+    assert batch.action.dtype == torch.int64
+    assert set(batch.action[:40].tolist()) == {1000, 1001, 1002, 1003, 1004}
+    assert set(batch.action[40:].tolist()) == {1100, 1101, 1102}
+    assert set(asked) == {0.0, 1.0, 2.0, 3.0, 4.0, 100.0, 101.0, 102.0}
+    asked.clear()
+    same, unnamed = (draw(np.random.default_rng(1), demos, replay, 40, choices=c) for c in (choices, None))
+    assert asked == [] and (same.action == unnamed.action[:, 0] + 1000).all()
+    replay.add(np.array([9.0]), np.array([103.0]), 0.0, np.array([9.0]), False)  # in the place of 100
+    batch = draw(rng, demos, replay, 40, choices=choices)
+    assert set(batch.action[40:].tolist()) == {1101, 1102, 1103} and set(asked) == {103.0}
+
+
+def test_without_practice_both_halves_are_named():
+    demos = make_rows([1.0] * 5)
+    choices = Choices(lambda obs, action: action[:, 0].astype(np.int64), demos, None)
+    batch, unnamed = (draw(np.random.default_rng(1), demos, None, 8, choices=c) for c in (choices, None))
+    assert (batch.action == unnamed.action[:, 0]).all()
