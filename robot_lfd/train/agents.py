@@ -27,6 +27,7 @@ from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.rows import Rows, normaliser_of
 
 DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}
+GAIT_TEMPERATURE = 0.002  # outside arms: a gait's own spread of actions is nearly all there is of it (LOG.md)
 OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weight of 5 lets it lead away from them
 
 
@@ -59,9 +60,10 @@ def default_gamma(config: TrainConfig, arm: bool) -> float:
     return usual if config.gamma is None else config.gamma
 
 
-def default_temperature(config: TrainConfig, chooses: bool) -> float:
+def default_temperature(config: TrainConfig, chooses: bool, arm: bool) -> float:
     """Returns the temperature: what was told, else what LOG.md measured."""
-    usual = SoftQConfig.temperature if chooses else SoftConfig.temperature
+    of_numbers = SoftConfig.temperature if arm else GAIT_TEMPERATURE
+    usual = SoftQConfig.temperature if chooses else of_numbers
     return usual if config.temperature is None else config.temperature
 
 

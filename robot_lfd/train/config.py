@@ -96,7 +96,7 @@ class TrainConfig:
     """Value after the task's end: its bound, zero, or as if the episode went on. Default: bound; iq offline on discrete
     actions zero."""
     temperature: float | None = None
-    """Entropy temperature. Default: 0.02, for discrete actions 0.1."""
+    """Entropy temperature. Default: on arms 0.02, elsewhere 0.002; for a choice (discrete actions, candidates) 0.1."""
     learn_temperature: Flag = False
     """Let the temperature follow the entropy of the demos' spread."""
     bc_weight: float | None = None

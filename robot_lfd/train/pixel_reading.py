@@ -92,7 +92,7 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
         features=(*felt, *pictures),
         sizes=(*(int(np.prod(spaces[k].shape)) for k in felt), *(int(np.prod(picture)) for _ in pictures)),
         action_size=actions.shape[0], hidden=config.hidden, critics=config.critics if soft else 0, gamma=gamma,
-        temperature=default_temperature(config, chooses=False) if soft else 0.0,
+        temperature=default_temperature(config, False, arms) if soft else 0.0,
         absorbing_value=default_absorbing_value(config, gamma, demos_end=arms, chooses=False) if soft else None,
         actor="pixels",
         encoder=config.encoder, frame_stack=config.frame_stack, window=chunk_of(config), execute=execute,

@@ -91,7 +91,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
         features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
         action_size=int(actions.n) if discrete else rows.action.shape[1],
         hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=gamma,
-        temperature=default_temperature(config, chooses), absorbing_value=None,
+        temperature=default_temperature(config, chooses, arm), absorbing_value=None,
         discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
         near_m=_near_m(config, keys, arm), **shape,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from robot_lfd.cli import call
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.metrics import read_metrics
+from robot_lfd.train.agents import default_temperature
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.reading import keeps_own, read
 
@@ -179,6 +180,14 @@ def test_arms_have_one_recipe_unless_something_else_is_asked_for(
     spec = read(TrainConfig(demos=(demos,), out=Path("unused"), **more))[1]
     assert (spec.actor, spec.window, spec.near_m) == (actor, chunk, near_m)
     assert spec.candidates == (16 if actor == "candidates" else 0)
+
+
+def test_the_temperature_is_that_of_what_moves_unless_one_is_given():
+    usual = TrainConfig(demos=(), out=Path("unused"))
+    assert default_temperature(usual, chooses=False, arm=True) == 0.02
+    assert default_temperature(usual, chooses=False, arm=False) == 0.002
+    assert default_temperature(usual, chooses=True, arm=True) == default_temperature(usual, True, False) == 0.1
+    assert default_temperature(replace(usual, temperature=0.5), chooses=False, arm=False) == 0.5
 
 
 def test_what_practice_solves_counts_only_where_it_may_be_known():
