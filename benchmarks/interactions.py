@@ -1,8 +1,8 @@
 """Environment steps until a policy solves its task: IQ-Learn beside SQIL and DAC, from the same demos and networks.
 
 Every run stops to be evaluated each --every steps, always from the same starts, and is over once two evaluations in a
-row reach --target: the first of the two is what counts. Step 1 is the clone that all of them begin with. One JSON line
-a run, all of them in --out with a summary; an interrupted benchmark goes on where it stopped.
+row reach --target: the first of the two is what counts. Step 1 is the clone that all but the plain rows begin with. One
+JSON line a run, all of them in --out with a summary; an interrupted benchmark goes on where it stopped.
 
     python benchmarks/interactions.py --demos demos/lift --seeds 0 1 2 3 4 --work runs/interactions --out found.json
 """
@@ -27,6 +27,8 @@ from robot_lfd.evaluations import read_evaluations
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.trainer import run as train
 
+# From nothing: no clone to begin with, no cloning on the way, an actor of numbers, no successes of its own as demos.
+PLAIN: dict[str, Any] = {"candidates": 0, "bc_weight": 0.0, "pretrain_steps": 0, "no_own_successes": True}
 ROWS: dict[str, dict[str, Any]] = {
     "iq": {"algo": "iq"},
     "sqil": {"algo": "sqil"},
@@ -34,7 +36,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "iq-blind": {"algo": "iq", "success_blind": True},  # control: success is hidden from the learner
     "iq-numbers": {"algo": "iq", "candidates": 0},  # an actor that says numbers, as DAC's does
     "sqil-numbers": {"algo": "sqil", "candidates": 0},
-    "dac-plain": {"algo": "dac", "bc_weight": 0.0, "pretrain_steps": 0},  # without the extras of the others
+    "iq-plain": {"algo": "iq", **PLAIN},
+    "sqil-plain": {"algo": "sqil", **PLAIN},
+    "dac-plain": {"algo": "dac", **PLAIN},
 }
 Point = tuple[int, float]  # steps of the environment, success
 

@@ -120,6 +120,7 @@ def test_what_a_row_counts_as_is_asked_once_and_again_where_another_row_takes_it
     demos, replay, asked = make_rows([1.0] * 5), Replay(3, make_rows([1.0])), list[float]()
 
     def nearest(obs: np.ndarray, action: np.ndarray) -> np.ndarray:
+        assert len(obs) == 32, "always as many rows, so that sums round alike"
         asked.extend(action[:, 0])
         return action[:, 0].astype(np.int64) + 1000
 
