@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -19,6 +20,23 @@ SEEDS_A_RUN = 100_000
 Results = deque[tuple[bool, float, int]]  # success, return, length
 
 
+class Spans(NamedTuple):
+    """Over how many control steps one thing goes."""
+
+    decided: int = 1  # actions that the agent decides on at once
+    seen: int = 1  # steps that it sees at once
+    n_step: int = 1  # steps that a row is about where its action is but the first one's
+
+    @property
+    def row(self) -> int:
+        """Steps that a row of the replay buffer is about; one begins at each step, see `windows.decisions`."""
+        return self.decided * self.n_step
+
+    def actions(self, decision: np.ndarray) -> Sequence[np.ndarray]:
+        """Returns the actions of one decision, in order."""
+        return np.split(decision, self.decided) if self.decided > 1 else [decision]
+
+
 class _Explorer:
     """The agent as a Policy that explores; first plays the actions of an interrupted episode again.
 
@@ -27,10 +45,10 @@ class _Explorer:
     """
 
     def __init__(
-        self, agent: Agent, keys: Sequence[str], chunk: int, frames: int, again: Sequence[np.ndarray],
+        self, agent: Agent, keys: Sequence[str], spans: Spans, again: Sequence[np.ndarray],
         planned: Sequence[np.ndarray],
     ) -> None:  # fmt: skip
-        self.agent, self.keys, self.chunk, self._frames = agent, keys, chunk, Frames(frames)
+        self.agent, self.keys, self._spans, self._frames = agent, keys, spans, Frames(spans.seen)
         self.planned = deque([*again, *planned])
 
     def reset(self) -> None:
@@ -40,7 +58,7 @@ class _Explorer:
         self.seen = self._frames.add(features(obs, self.keys))
         if not self.planned:
             decided = self.agent.act(torch.from_numpy(self.seen)[None], explore=True)[0].numpy()
-            self.planned.extend(np.split(decided, self.chunk) if self.chunk > 1 else [decided])
+            self.planned.extend(self._spans.actions(decided))
         return self.planned.popleft()
 
     def ahead(self, next_obs: dict[str, np.ndarray]) -> np.ndarray:
@@ -51,17 +69,14 @@ class _Explorer:
 class Path:
     """One episode's steps on their way into `replay`.
 
-    Args:
-        chunk, n_step: see Practice.
-
     Attributes:
         recent: what was seen, and the action, of the steps of which the next row may be made. total: the sum of
             rewards. rows: which rows of `replay` the episode gave, in its count.
     """
 
-    def __init__(self, replay: Replay, chunk: int, n_step: int = 1) -> None:
-        self._replay, self._chunk = replay, chunk
-        self.recent = deque[tuple[np.ndarray, np.ndarray]](maxlen=chunk * n_step)
+    def __init__(self, replay: Replay, spans: Spans) -> None:
+        self._replay, self._decided = replay, spans.decided
+        self.recent = deque[tuple[np.ndarray, np.ndarray]](maxlen=spans.row)
         self.actions: list[np.ndarray] = []
         self.total, self.rows = 0.0, list[int]()
 
@@ -77,9 +92,9 @@ class Path:
         if len(recent) < (self.recent.maxlen or 0) and not ended:
             return
         for begin in range(len(recent) if ended else 1):
-            actions = [action for _, action in recent[begin : begin + self._chunk]]
-            actions += [actions[-1]] * (self._chunk - len(actions))
-            action = np.concatenate(actions) if self._chunk > 1 else actions[0]
+            actions = [action for _, action in recent[begin : begin + self._decided]]
+            actions += [actions[-1]] * (self._decided - len(actions))
+            action = np.concatenate(actions) if self._decided > 1 else actions[0]
             self.rows.append(self._replay.count)
             self._replay.add(recent[begin][0], action, reward, next_obs, ended)
 
@@ -88,20 +103,15 @@ class Practice:
     """Runs episode after episode with seeds of its own and adds each step to `replay`.
 
     An interrupted run continues exactly: the episode in progress is re-simulated from its seed and actions.
-
-    Args:
-        chunk: how many actions the agent decides on at once. The rows of `replay` then span so many control steps, one
-            beginning at each of them; see `windows.decisions`. frames: how many steps are seen at once. n_step: how
-            many steps a row spans where its action is but the first one's.
     """
 
     def __init__(
-        self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool, chunk: int = 1,
-        frames: int = 1, n_step: int = 1,
+        self, env: gym.Env, agent: Agent, keys: Sequence[str], replay: Replay, seed: int, blind: bool,
+        spans: Spans = Spans(),
     ) -> None:  # fmt: skip
         self.env, self.agent, self.keys, self.replay, self.blind = env, agent, keys, replay, blind
-        self._chunk, self._frames, self._n_step = chunk, frames, n_step
-        self._path, self.episode = Path(replay, chunk, n_step), 0
+        self._spans = spans
+        self._path, self.episode = Path(replay, spans), 0
         self.results: Results = deque(maxlen=20)
         self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
         self._steps: Iterator[Transition] | None = None
@@ -120,10 +130,10 @@ class Practice:
             if solved:
                 self.replay.note_solved(self._path.rows)
             self.episode += 1
-            self._steps, self._path = None, Path(self.replay, self._chunk, self._n_step)
+            self._steps, self._path = None, Path(self.replay, self._spans)
 
     def _begin(self, again: Sequence[np.ndarray], planned: Sequence[np.ndarray] = ()) -> Iterator[Transition]:
-        self._explorer = _Explorer(self.agent, self.keys, self._chunk, self._frames, again, planned)
+        self._explorer = _Explorer(self.agent, self.keys, self._spans, again, planned)
         return rollout(self.env, self._explorer, seed=self._first_seed + self.episode)
 
     def close(self) -> None:

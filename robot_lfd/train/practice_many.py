@@ -13,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv
 from policies.agent import Agent
 from robot_lfd.envs.vector import ThreadVectorEnv
 from robot_lfd.frames import Frames
-from robot_lfd.train.practice import FIRST_SEED, SEEDS_A_RUN, Path, Results, kept, restore, scalars_of, state_of
+from robot_lfd.train.practice import FIRST_SEED, SEEDS_A_RUN, Path, Results, Spans, kept, restore, scalars_of, state_of
 from robot_lfd.train.rows import Replay, features
 
 
@@ -35,15 +35,15 @@ class ManyPractice:
     one continues exactly; each copy plays its episode again up to where it stopped, and the round that was under way.
 
     Args:
-        envs: N copies without autoreset. chunk, frames, n_step: as for Practice.
+        envs: N copies without autoreset.
     """
 
     def __init__(
         self, envs: ThreadVectorEnv | AsyncVectorEnv, agent: Agent, keys: Sequence[str], replay: Replay, seed: int,
-        blind: bool, chunk: int = 1, frames: int = 1, n_step: int = 1,
+        blind: bool, spans: Spans = Spans(),
     ) -> None:  # fmt: skip
         self.env, self.agent, self.keys, self.replay, self.blind = envs, agent, keys, replay, blind
-        self._chunk, self._frames, self._n_step = chunk, frames, n_step
+        self._spans = spans
         self._first_seed = FIRST_SEED + seed * SEEDS_A_RUN
         self.episode = 0  # begun so far
         self.results: Results = deque(maxlen=20)
@@ -53,8 +53,7 @@ class ManyPractice:
 
     def _begun(self) -> _Copy:
         self.episode += 1
-        path = Path(self.replay, self._chunk, self._n_step)
-        return _Copy(path, self._first_seed + self.episode - 1, self._frames)
+        return _Copy(Path(self.replay, self._spans), self._first_seed + self.episode - 1, self._spans.seen)
 
     def _seeds(self) -> list[int | None]:
         return [copy.seed for copy in self._copies]
@@ -80,7 +79,7 @@ class ManyPractice:
         if asking:
             rows = torch.from_numpy(np.stack([copy.seen for copy in asking]))
             for copy, decided in zip(asking, self.agent.act(rows, explore=True).numpy(), strict=True):
-                copy.planned.extend(np.split(decided, self._chunk) if self._chunk > 1 else [decided])
+                copy.planned.extend(self._spans.actions(decided))
         self._begin_round(np.stack([copy.planned.popleft() for copy in self._copies]))
 
     def _begin_round(self, actions: np.ndarray) -> None:
@@ -139,7 +138,7 @@ class ManyPractice:
         for i, copy in enumerate(self._copies):
             copy.seed, copy.path.total = int(state["seeds"][i]), float(state["totals"][i])
             copy.path.actions = list(lists["actions"][i])
-            done = copy.path.actions[-self._chunk * self._n_step :]
+            done = copy.path.actions[-self._spans.row :]
             copy.path.recent.extend(zip(lists["recent"][i], done, strict=True))
             copy.planned.extend(lists["planned"][i])
             copy.path.rows = lists["rows"][i].tolist() if "rows" in lists else []

@@ -19,7 +19,7 @@ from robot_lfd.scale.cluster import Cluster
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.far_practice import FarPractice, Piece, Rollouts, acting, piece_steps
-from robot_lfd.train.practice import Practice
+from robot_lfd.train.practice import Practice, Spans
 from robot_lfd.train.reading import read
 from robot_lfd.train.rows import STEP_COLUMNS, Replay, taken
 
@@ -69,7 +69,7 @@ def test_a_worker_practises_as_the_learner_itself_would(reach: Path, chunk: int,
     assert sum(p.added.sum() for p in pieces) == len(whole.rows["reward"]) and len(whole.added) == 80
     assert [i for i, _ in whole.ends] == [i + 40 * k for k, p in enumerate(pieces) for i, _ in p.ends] == [29, 59]
     here = Practice(
-        make_env(spec.env_id, **kwargs), near._agent, spec.features, Replay(500, rows), 0, False, spec.decided
+        make_env(spec.env_id, **kwargs), near._agent, spec.features, Replay(500, rows), 0, False, Spans(spec.decided)
     )
     here.episode = 5
     near._agent.generator.manual_seed(9)

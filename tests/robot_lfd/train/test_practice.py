@@ -9,7 +9,7 @@ import torch
 
 from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.vector import make_vector_env
-from robot_lfd.train.practice import Practice
+from robot_lfd.train.practice import Practice, Spans
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.rows import Replay, Rows, features
 from tests.robot_lfd.point_arm import PointArm
@@ -37,7 +37,7 @@ def practice(chunk: int, limit: int, frames: int = 1, n_step: int = 1, keeps_own
         none, np.zeros((1, 4 * chunk), np.float32), next_obs=none, first_obs=none, step=number, stretch=number, **LIKE
     )
     env = gym.wrappers.TimeLimit(PointArm(), limit)
-    seen = Replay(500, like, keeps_own), 0, False, chunk, frames, n_step
+    seen = Replay(500, like, keeps_own), 0, False, Spans(chunk, frames, n_step)
     return Practice(env, Homing(chunk), KEYS, *seen)  # type: ignore[arg-type]
 
 
@@ -137,7 +137,7 @@ def many(chunk: int, copies: int, limit: int, frames: int = 1, n_step: int = 1) 
     action = np.zeros((1, 4 * chunk), np.float32)
     like = Rows(width, action, next_obs=width, first_obs=width, step=number, stretch=number, **LIKE)
     envs = make_vector_env("pybullet/Reach-v0", copies, workers="threads", autoreset=False, max_episode_steps=limit)
-    seen = Replay(500, like, keeps_own=True), 0, False, chunk, frames, n_step
+    seen = Replay(500, like, keeps_own=True), 0, False, Spans(chunk, frames, n_step)
     return ManyPractice(envs, Reaching(chunk), KEYS, *seen)  # type: ignore[arg-type]
 
 
