@@ -146,7 +146,7 @@ class TrainConfig:
     does, up to half of them."""
     keep_pauses: Flag = False
     """Train on steps in which nothing moves, too; with candidates also on those at which nothing was asked for.
-    Default: they are left out, unless actions are discrete."""
+    Default: on arms they are left out, because people hesitate; elsewhere, where balance is rest, they are kept."""
     success_blind: Flag = False
     """Control experiment: the policy's own episodes never end at success, only at the time limit."""
     eval_every: int = 0

@@ -79,7 +79,7 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
     told_by = felt or arm.policy_keys  # of an arm that feels nothing, pauses are not left out
     keys = tuple(dict.fromkeys((*told_by, *known, *pictures)))
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
-    every = config.keep_pauses or config.algo == "distill" or not felt  # a teacher does not hesitate
+    every = config.keep_pauses or config.algo == "distill" or not (arms and felt)  # a teacher does not hesitate
     expert = expert_rows(demos, stores, told_by, success_blind=config.success_blind, keep_pauses=every)
     execute, rows = chunk_execute(config), decisions(expert.rows, chunk_of(config))
     sights = demo_sights(demos, cameras, felt, known)

@@ -77,7 +77,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     discrete = isinstance(actions, gym.spaces.Discrete)
     shape = actor_shape(config, discrete, arm)
     expert = expert_rows(
-        demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses or discrete,
+        demos, stores, keys, success_blind=config.success_blind, keep_pauses=config.keep_pauses or not arm,
         correction_weight=config.correction_weight, frames=config.frame_stack,
         action_names=names if arm and "candidates" in shape else (),
     )  # fmt: skip

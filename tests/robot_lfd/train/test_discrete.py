@@ -1,4 +1,4 @@
-"""What training does differently where actions are discrete: every step counts, and offline the end is worth nought."""
+"""What training does differently where no person drove an arm, and where actions are discrete."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_steps_in_which_nothing_moves_are_decisions_too(demos: Path, tmp_path: Path):
     assert len(read(TrainConfig(demos=(demos,), out=tmp_path))[0].rows) == 40
+
+
+def test_whoever_balances_rests_on_purpose(tmp_path: Path):
+    still = np.minimum(np.arange(41), 20)[:, None] * [0.01, 0.01, 0.1]
+    out = tmp_path / "pendulum"
+    np.savez(
+        out.with_suffix(".npz"), obs=still.astype(np.float32), actions=np.zeros((40, 1), np.float32), lengths=[40],
+        terminated=[False], env_id="Pendulum-v1",
+    )  # fmt: skip
+    import_trajectories(out.with_suffix(".npz"), out)
+    assert len(read(TrainConfig(demos=(out,), out=tmp_path))[0].rows) == 40
 
 
 @pytest.mark.parametrize(
