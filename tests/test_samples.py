@@ -21,9 +21,10 @@ def test_the_sample_policies_do_their_task(policy: str, capfd):
     assert json.loads(capfd.readouterr().out.splitlines()[-1])["success_rate"] >= 0.75
 
 
-def test_the_sample_policy_hops_as_the_expert_does(capfd):
-    assert call(["eval", "sample:hopper-iq", "--episodes", "2", "--json"]) == 0
-    assert json.loads(capfd.readouterr().out.splitlines()[-1])["return_mean"] > 3000
+@pytest.mark.parametrize(("policy", "least"), [("hopper-iq", 3000), ("halfcheetah-iq", 3800)])
+def test_the_sample_policies_walk_as_the_expert_does(policy: str, least: float, capfd):
+    assert call(["eval", f"sample:{policy}", "--episodes", "2", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["return_mean"] > least
 
 
 def test_the_sample_page_is_written(tmp_path: Path):
