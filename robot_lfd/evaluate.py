@@ -236,6 +236,8 @@ def _print_table(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from robot_lfd.envs.registry import is_ours
+
     low, high = found["interval"]
     table = Table(
         title=f"{found['run']}  ({found['algo']}, step {found['step']}, {found['env']})", title_justify="left"
@@ -243,7 +245,7 @@ def _print_table(found: dict[str, Any]) -> None:
     table.add_column("measure")
     table.add_column("value", justify="right")
     rate = f"{100 * found['success_rate']:.1f} %  (95 %: {100 * low:.1f} to {100 * high:.1f})"
-    table.add_row("success", rate)
+    table.add_row("success", rate if found["success_rate"] or is_ours(found["env"]) else "this environment tells none")
     table.add_row("return", f"{found['return_mean']:.2f}  (median {found['return_median']:.2f})")
     table.add_row("length", f"{found['length_mean']:.1f} steps  (median {found['length_median']:.0f})")
     table.add_row("episodes", f"{found['episodes']} from seed {found['seed']}")

@@ -53,6 +53,11 @@ def _register(env_id: str, entry_point: str, max_episode_steps: int, kwargs: dic
         gym.register(env_id, entry_point, max_episode_steps=max_episode_steps, kwargs=kwargs)
 
 
+def is_ours(env_id: str) -> bool:
+    """Whether it is one of this project's arms. Environments of others mostly have no notion of success."""
+    return env_id.split("/")[0] in ("pybullet", "robosuite")
+
+
 def time_limit(env_id: str, *, max_episode_steps: int | None = None, **env_kwargs: Any) -> int | None:
     """Returns how many steps an episode of what `make_env` makes may have; None: any number, or not known here."""
     registered = gym.registry.get(env_id.split(":")[-1])
@@ -84,7 +89,7 @@ def make_env(
     from robot_lfd.envs.contract import ArmEnv
     from robot_lfd.envs.foreign import adapt_foreign_env
 
-    ours = env_id.split("/")[0] in ("pybullet", "robosuite")
+    ours = is_ours(env_id)
     try:
         if ":" in env_id:  # module:id, as gymnasium.make reads it
             importlib.import_module(env_id.split(":")[0])

@@ -13,7 +13,7 @@ from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.select import Selection
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.registry import is_ours, make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.agents import default_absorbing_value, default_gamma, default_temperature
@@ -74,7 +74,7 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
     soft = config.algo in SOFT
     cameras = _cameras(config, stores, arm.camera_names)
     pictures = tuple(f"images/{c}" for c in cameras)
-    arms = first.env_id.split("/")[0] in ("pybullet", "robosuite")  # environments of others know no success
+    arms = is_ours(first.env_id)
     success = True if arms and not config.include_failures else None
     told_by = felt or arm.policy_keys  # of an arm that feels nothing, pauses are not left out
     keys = tuple(dict.fromkeys((*told_by, *known, *pictures)))

@@ -12,7 +12,7 @@ from robot_lfd.demos.cache import load_flat
 from robot_lfd.demos.select import Selection
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.contract import arm_of
-from robot_lfd.envs.registry import make_env
+from robot_lfd.envs.registry import is_ours, make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec, distance_columns
 from robot_lfd.train.agents import (
@@ -71,7 +71,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     for key in keys:
         if key not in spaces:
             raise LfdError(f"unknown observation '{key}'; {first.env_id} has: {', '.join(spaces)}")
-    arm = _is_arm(first.env_id)
+    arm = is_ours(first.env_id)  # of others, every demo counts
     success = None if config.include_failures or not arm else True
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
     discrete = isinstance(actions, gym.spaces.Discrete)
@@ -152,8 +152,3 @@ def _check_rows(rows: Rows, env_id: str) -> None:
     for name in ("obs", "action", "next_obs"):
         if not np.isfinite(getattr(rows, name)).all():
             raise LfdError(f"the demos of {env_id} hold NaN or infinity in '{name}'; lfd data verify names the episode")
-
-
-def _is_arm(env_id: str) -> bool:
-    """Environments of others have no notion of success: then every demo counts."""
-    return env_id.split("/")[0] in ("pybullet", "robosuite")

@@ -15,6 +15,7 @@ from typing import Any
 from robot_lfd import evaluate
 from robot_lfd.config import EvalConfig
 from robot_lfd.durable import held, remove_folder
+from robot_lfd.envs.registry import is_ours
 from robot_lfd.errors import Diverged, LfdError
 from robot_lfd.evaluations import read_evaluations
 from robot_lfd.metrics import read_metrics
@@ -68,8 +69,7 @@ class Trial:
                 return
             if found is None:
                 return
-            knows_success = found["env"].split("/")[0] in ("pybullet", "robosuite")
-            score = found["success_rate"] if knows_success else found["return_mean"]
+            score = found["success_rate"] if is_ours(found["env"]) else found["return_mean"]
             yield {"score": score, **{k: found[k] for k in ("step", "success_rate", "return_mean")}}
 
     def _reach(self, step: int) -> dict[str, Any] | None:
