@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 
 from robot_lfd.checkpoint import finished_checkpoints, load_policy, read_json
+from robot_lfd.envs.registry import time_limit
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
@@ -71,6 +71,5 @@ def practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) -> 
     """Returns the longest practice episode: twice a usual demo, so that a lost policy starts afresh soon."""
     if config.practice_limit is not None:
         return config.practice_limit
-    registered = gym.spec(spec.env_id).max_episode_steps
-    usual = round(2 * mean_steps)
+    registered, usual = time_limit(spec.env_id), round(2 * mean_steps)
     return usual if registered is None else min(usual, registered)

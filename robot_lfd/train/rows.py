@@ -184,7 +184,7 @@ class Choices:
     """Which of a policy's candidates the action of each row counts as, found when a row is first drawn.
 
     The network that knows is as much work as the learner of the choice, and rows are drawn again and again. It is asked
-    about as many rows at once every time: then its products round alike, and an interrupted run goes on bit for bit.
+    about equally many rows every time: then its products round alike, and an interrupted run goes on bit for bit.
 
     Args:
         nearest: returns it, (B,) int64, for obs (B, D) and actions (B, A).
