@@ -6,11 +6,11 @@ python benchmarks/simulate.py --part fast       # control_path="fast": Lift, Doo
 python benchmarks/simulate.py --part threads    # two threads, two processes against one: needs two free cores
 
 Each writes benchmarks/results/simulate_<part>.json with the seconds it took: two to four minutes, threads one, where
-nothing else runs. Each round
-steps and resets both once; ratios are of the medians. A step returns observations and reward on both sides. Before any
-timing the two are compared: states and rewards over random steps of three seeds must not differ. "floor" is MuJoCo
-alone: the torques of the same steps played through mj_step1 and mj_step2, nothing computed beside. Wall time is what a
-user feels; CPU time of the process is what other work on the machine does not disturb.
+nothing else runs. Each round steps and resets both once; ratios are of the medians. Beside the threads two processes
+that only count say what two cores of this machine give anybody. A step returns observations and reward on both sides.
+Before any timing the two are compared: states and rewards over random steps of three seeds must not differ. "floor" is
+MuJoCo alone: the torques of the same steps played through mj_step1 and mj_step2, nothing computed beside. Wall time is
+what a user feels; CPU time of the process is what other work on the machine does not disturb.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -175,24 +177,52 @@ def measure(task: str, robot: str, rounds: int, steps: int, resets: int, control
     return result
 
 
-def workers_ratio(rounds: int, steps: int, workers: str) -> dict[str, Any]:
-    """Returns how many more steps two workers make than one, each with a Lift of its own, taking turns."""
+def workers_ratio(rounds: int, steps: int) -> dict[str, Any]:
+    """Returns how many more steps two workers make than one, threads and processes, each with a Lift of its own.
+
+    All take turns, and with them two processes that only count: what this machine's cores give to anybody.
+    """
     actions = np.random.default_rng(0).uniform(-1, 1, (steps, 7)).astype(np.float32)
-    many = [make_vector_env("robosuite/Lift-v0", n, workers=workers, max_episode_steps=10**9) for n in (1, 2)]
-    seconds: list[list[float]] = [[], []]
+    rows = [[np.repeat(action[None], n, 0) for action in actions] for n in (1, 2)]
+    make = partial(make_vector_env, "robosuite/Lift-v0", max_episode_steps=10**9)
+    every = {workers: [make(n, workers=workers) for n in (1, 2)] for workers in ("threads", "processes")}
+    ratios: dict[str, list[float]] = {"counting": [], **{workers: [] for workers in every}}
+    seconds: dict[str, list[list[float]]] = {workers: [[], []] for workers in every}
+    pool = multiprocessing.get_context("spawn").Pool(2)
     for _ in range(rounds):
-        for n, envs in enumerate(many):
-            envs.reset(seed=0)
-            rows = [np.repeat(action[None], n + 1, 0) for action in actions]
-            seconds[n].append(timed(lambda envs=envs, rows=rows: [envs.step(row) for row in rows])[0])
-    for envs in many:
-        envs.close()
-    one, two = (float(np.median(s)) for s in seconds)
-    return {
-        "ratio": round(2 * one / two, 2),
-        "one_steps_per_s": round(steps / one),
-        "two_steps_per_s": round(2 * steps / two),
-    }
+        one, two = (max(task.get() for task in [pool.apply_async(count_up) for _ in range(n)]) for n in (1, 2))
+        ratios["counting"].append(2 * one / two)
+        for workers, many in every.items():
+            for n, envs in enumerate(many):
+                envs.reset(seed=0)
+                seconds[workers][n].append(timed(lambda e=envs, n=n: [e.step(row) for row in rows[n]])[0])
+            ratios[workers].append(2 * seconds[workers][0][-1] / seconds[workers][1][-1])
+    pool.terminate()
+    found: dict[str, Any] = {"counting_processes": spread(ratios["counting"])}
+    for workers, many in every.items():
+        for envs in many:
+            envs.close()
+        one, two = (float(np.median(s)) for s in seconds[workers])
+        found[f"two_{workers}"] = {
+            "ratio": round(2 * one / two, 2),
+            "rounds": spread(ratios[workers]),
+            "one_steps_per_s": round(steps / one),
+            "two_steps_per_s": round(2 * steps / two),
+        }
+    return found
+
+
+def count_up(count: int = 4_000_000) -> float:
+    """Counts, and returns how long it took."""
+    began, total = time.perf_counter(), 0
+    for i in range(count):
+        total += i
+    return time.perf_counter() - began
+
+
+def spread(ratios: list[float]) -> dict[str, float]:
+    """Returns quartiles."""
+    return dict(zip(("25 %", "50 %", "75 %"), np.round(np.percentile(ratios, (25, 50, 75)), 2).tolist(), strict=True))
 
 
 def share_without_lock(steps: int) -> float:
@@ -226,11 +256,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=sorted(PARTS), required=True)
     parser.add_argument("--cases", nargs="+", metavar="TASK:ROBOT", help="instead of the part's own")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, help="5; for threads 25")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--resets", type=int, default=20)
     parser.add_argument("--out", type=Path, help="instead of benchmarks/results/simulate_<part>.json")
     asked = parser.parse_args()
+    asked.rounds = asked.rounds or (25 if asked.part == "threads" else 5)
     path, began = "fast" if asked.part == "fast" else "exact", time.perf_counter()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     found: dict[str, Any] = {
@@ -250,9 +281,7 @@ def main() -> None:
             found["cases"][-1]["one_step_error"] = one_step_errors(task, robot, asked.steps)
         print(json.dumps(found["cases"][-1]), flush=True)
     if asked.part == "threads":
-        for workers in ("threads", "processes"):
-            found[f"two_{workers}"] = workers_ratio(asked.rounds, asked.steps, workers)
-            print(json.dumps({f"two_{workers}": found[f"two_{workers}"]}), flush=True)
+        found |= workers_ratio(asked.rounds, asked.steps)
         found["without_the_lock"] = share_without_lock(asked.steps)
     found["seconds"] = round(time.perf_counter() - began)
     print(json.dumps(found))

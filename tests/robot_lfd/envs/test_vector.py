@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -41,6 +42,43 @@ def test_every_copy_equals_the_single_environment_step_for_step(env_id: str, wor
 def _equal(together: dict[str, np.ndarray], copy: int, alone: dict[str, np.ndarray]) -> None:
     for name, value in alone.items():
         assert np.array_equal(together[name][copy], value), name
+
+
+def test_a_copy_that_ended_and_was_not_reset_is_named():
+    many = make_vector_env("pybullet/Reach-v0", 2, workers="threads", autoreset=False, max_episode_steps=2)
+    many.reset(seed=0)
+    still = np.zeros(many.action_space.shape, np.float32)
+    many.step_async(still)
+    with pytest.raises(gym.error.AlreadyPendingCallError, match="expected step_wait first"):
+        many.reset(seed=0)
+    many.step_wait()
+    many.reset(seed=[3, None], options={"reset_mask": np.array([True, False])})
+    many.step(still)
+    with pytest.raises(gym.error.ResetNeeded, match=r"copies \[1\] have ended"):
+        many.step(still)
+    many.reset(seed=[None, 4], options={"reset_mask": np.array([False, True])})
+    assert many.step(still)[3].tolist() == [True, False]
+    many.close()
+
+
+def test_what_a_copy_raises_is_raised_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch):
+    many = make_vector_env("pybullet/Reach-v0", 3, workers="threads")
+    many.reset(seed=0)
+    still = np.zeros(many.action_space.shape, np.float32)
+
+    def refuses(action: np.ndarray) -> None:
+        raise LfdError("the arm is stuck")
+
+    for broken in (0, 2):  # in a thread of its own, and in the one that asks
+        with monkeypatch.context() as patch, pytest.raises(LfdError, match="the arm is stuck"):
+            patch.setattr(many.envs[broken], "step", refuses)
+            many.step(still)
+    alone = make_env("pybullet/Reach-v0")
+    alone.reset(seed=1)
+    for _ in range(3):
+        expected = alone.step(still[0])[0]
+    _equal(many.step(still)[0], 1, expected)
+    many.close()
 
 
 def test_a_wrong_number_or_kind_of_workers_is_said_plainly():
