@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -69,6 +70,7 @@ class SoftConfig:
         learn_temperature: from `temperature` on, towards an entropy of -1 per dimension, in units of the demos' spread;
             the actor's noise learns too. Else it stays at that spread, see TanhGaussianActor.
         bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays.
+        most_noise: of the actor, see TanhGaussianActor.
         q_filter: cloning counts only where the critics rate the demo's action above the actor's own.
         actor_step: "soft" climbs Q; "advantage" clones the batch's actions, the better the more.
         action_noise: standard deviation of noise on the demos' actions, in [-1, 1] units.
@@ -80,6 +82,7 @@ class SoftConfig:
     gamma: float = 0.97
     temperature: float = 0.02
     learn_temperature: bool = False
+    most_noise: float = math.inf
     bc_weight: float = 5.0
     bc_decay_steps: int = 0
     q_filter: bool = False
@@ -110,7 +113,9 @@ class SoftAgent:
     ) -> None:  # fmt: skip
         self.critic_loss, self.absorbing_value, self.share = critic_loss, absorbing_value, share
         self.config, self.action_size, self.updates = config, len(spread), 0
-        self.actor = TanhGaussianActor(normaliser, spread, config.hidden, seed, noise_learns=config.learn_temperature)
+        self.actor = TanhGaussianActor(
+            normaliser, spread, config.hidden, seed, noise_learns=config.learn_temperature, most_noise=config.most_noise
+        )
         self.ema_actor = copy.deepcopy(self.actor).requires_grad_(False)
         judged = critic_normaliser or normaliser
         self.critic = CriticEnsemble(

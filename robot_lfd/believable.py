@@ -10,7 +10,7 @@ COUNTS = {
     "action_size": 4096, "critics": 64, "window": 4096, "execute": 4096, "frame_stack": 64, "n_step": 4096,
     "candidates": 4096, "step": 10**15,
 }  # fmt: skip
-NUMBERS = {"control_hz": 1e5, "gamma": 1.0, "temperature": 1e6, "near_m": 1e6}  # from 0 on
+NUMBERS = {"control_hz": 1e5, "gamma": 1.0, "temperature": 1e6, "near_m": 1e6, "most_noise": 1e6}  # from 0 on
 LEAST = {"critics": 0, "candidates": 0, "step": 0}  # else 1
 WORDS = ("algo", "env_id")
 ACTORS = ("gaussian", "candidates", "plain", "lstm", "gru", "chunk", "pixels")

@@ -21,6 +21,7 @@ class PolicySpec:
     Attributes:
         features: observation keys in the order in which they are put side by side; sizes: the width of each.
         action_size: A, or how many actions there are where they are `discrete`.
+        most_noise: of a Gaussian actor, beside the spread of the demos' actions; 0: that spread alone.
         absorbing_value: V of the state after the task's end; None: that of the last observation.
         actor: the kind of network that acts; a discrete policy is its critics' softmax.
         candidates: how many a state has, where the actor chooses among them.
@@ -56,6 +57,7 @@ class PolicySpec:
     frame_stack: int = 1
     n_step: int = 1
     near_m: float = 0.0
+    most_noise: float = 0.0
     step: int = 0
     format_version: int = FORMAT_VERSION
 

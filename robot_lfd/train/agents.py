@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -27,7 +28,7 @@ from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.rows import Rows, normaliser_of
 
 DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}
-GAIT_TEMPERATURE = 0.002  # outside arms: a gait's own spread of actions is nearly all there is of it (LOG.md)
+GAIT_TEMPERATURE, GAIT_NOISE = 0.006, 0.3  # outside arms: a gait's own spread of actions is wide (LOG.md)
 OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weight of 5 lets it lead away from them
 
 
@@ -65,6 +66,15 @@ def default_temperature(config: TrainConfig, chooses: bool, arm: bool) -> float:
     of_numbers = SoftConfig.temperature if arm else GAIT_TEMPERATURE
     usual = SoftQConfig.temperature if chooses else of_numbers
     return usual if config.temperature is None else config.temperature
+
+
+def default_noise(config: TrainConfig, chooses: bool, arm: bool) -> float:
+    """Returns the most noise of an actor that practises, beside the demos' spread; 0: that spread alone."""
+    wanders = config.algo in ("iq", "sqil", "dac") and config.mode == "online" and not chooses
+    if config.practice_noise is not None and not wanders:
+        raise LfdError("--practice-noise is of an actor that says numbers and practises; leave it out")
+    usual = GAIT_NOISE if wanders and not arm else 0.0
+    return usual if config.practice_noise is None else config.practice_noise
 
 
 def learns_by_likelihood(config: TrainConfig, chooses: bool) -> bool:
@@ -175,9 +185,9 @@ def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
     usual = SoftConfig.bc_weight if config.mode == "online" else OFFLINE_BC_WEIGHT
     return SoftConfig(
         hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
-        learn_temperature=config.learn_temperature, bc_weight=_cloning_weight(config, usual),
-        bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter, actor_step=config.actor_step,
-        action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
+        learn_temperature=config.learn_temperature, most_noise=spec.most_noise or math.inf,
+        bc_weight=_cloning_weight(config, usual), bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter,
+        actor_step=config.actor_step, action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
         w1_penalty=W1_PENALTY if config.divergence == "w1" and config.algo == "iq" else 0.0,
     )  # fmt: skip
 

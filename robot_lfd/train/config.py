@@ -96,9 +96,12 @@ class TrainConfig:
     """Value after the task's end: its bound, zero, or as if the episode went on. Default: bound; iq offline on discrete
     actions zero."""
     temperature: float | None = None
-    """Entropy temperature. Default: on arms 0.02, elsewhere 0.002; for a choice (discrete actions, candidates) 0.1."""
+    """Entropy temperature. Default: on arms 0.02, elsewhere 0.006; for a choice (discrete actions, candidates) 0.1."""
     learn_temperature: Flag = False
     """Let the temperature follow the entropy of the demos' spread."""
+    practice_noise: float | None = None
+    """Most noise of a policy that says numbers, a standard deviation in a range [-1, 1] of actions. Default: the spread
+    of the demos' actions, outside arms 0.3 if that is more."""
     bc_weight: float | None = None
     """Weight of cloning beside IQ-Learn; 0: none. Default: 5 online, 50 offline; with discrete actions 1, 0."""
     bc_head: Literal["mse", "gmm"] = "mse"
@@ -129,8 +132,9 @@ class TrainConfig:
     """iq and sqil on state: a reward, and the value after it, count over so many steps at once."""
     updates_per_step: int = 1
     """Gradient steps per practice step."""
-    practice_per_update: int = 1
-    """Practice steps per gradient step (--obs state): more to learn from, where a control step costs little."""
+    practice_per_update: int | None = None
+    """Practice steps per gradient step (--obs state): more to learn from, where a control step costs little. Default: 1
+    on arms and of discrete actions, else 4."""
     copies: int = 1
     """Practise in so many copies of the environment (--obs state, online), which step while the networks learn."""
     rollout_workers: int = 0

@@ -16,7 +16,7 @@ _WITH_PICTURES = (
 )  # fmt: skip
 _ON_STATE = (
     "near_m", "no_own_successes", "candidates", "n_step", "bc_head", "memory", "memory_steps", "chunk_blend",
-    "correction_weight", "copies", "practice_per_update", "rollout_workers", "staleness_bound",
+    "correction_weight", "copies", "practice_per_update", "practice_noise", "rollout_workers", "staleness_bound",
 )  # fmt: skip
 _OF_CLONING = ("chunk", "chunk_execute")
 _OF_SOFT = (

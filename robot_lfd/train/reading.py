@@ -20,6 +20,7 @@ from robot_lfd.train.agents import (
     check_agent,
     default_absorbing_value,
     default_gamma,
+    default_noise,
     default_temperature,
 )
 from robot_lfd.train.config import TrainConfig
@@ -28,6 +29,7 @@ from robot_lfd.train.pixel_options import check_options, pixel_steps
 from robot_lfd.train.rows import Rows
 from robot_lfd.train.shape import actor_shape
 
+GAIT_PRACTICE = 4  # practice steps a gradient step outside arms: what a gait wants, and they cost little beside it
 USUAL_NEAR_M = 0.005  # of two things that are to meet: a peg and its hole differ by less
 
 
@@ -51,6 +53,14 @@ def steps_of(config: TrainConfig) -> int:
     if config.obs == "pixels":
         return pixel_steps(config)
     return DEFAULT_STEPS[config.algo] if config.steps is None else config.steps
+
+
+def practice_of(config: TrainConfig, spec: PolicySpec) -> int:
+    """Returns the practice steps a gradient step: what was told, else more where a gait is to be found (LOG.md)."""
+    if config.practice_per_update is not None:
+        return config.practice_per_update
+    shares = config.rollout_workers or config.updates_per_step > 1  # the rate is theirs
+    return 1 if is_ours(spec.env_id) or spec.chooses or shares else GAIT_PRACTICE
 
 
 def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
@@ -93,7 +103,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
         hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=gamma,
         temperature=default_temperature(config, chooses, arm), absorbing_value=None,
         discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
-        near_m=_near_m(config, keys, arm), **shape,
+        near_m=_near_m(config, keys, arm), most_noise=default_noise(config, chooses, arm), **shape,
     )  # fmt: skip
     spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, chooses))
     check_agent(config, spec)
@@ -105,11 +115,11 @@ def _check_numbers(config: TrainConfig) -> None:
         raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
     check_options(config)
     for name in ("batch_rows", "critics", "updates_per_step", "practice_per_update", "copies", "frame_stack"):
-        if getattr(config, name) < 1:
+        if getattr(config, name) is not None and getattr(config, name) < 1:
             raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
     if config.copies > 1 and mode_of(config) == "offline":
         raise LfdError("--copies is for practice, and this run has none; leave it out, or say --mode online")
-    if config.practice_per_update > 1:
+    if config.practice_per_update not in (None, 1):
         _check_practice(config)
     if config.no_own_successes and not may_keep_own(config):
         raise LfdError("--no-own-successes: none would count here; leave it out")
@@ -121,6 +131,8 @@ def _check_numbers(config: TrainConfig) -> None:
         raise LfdError(f"--chi2-alpha is {config.chi2_alpha}, expected more than 0")
     if config.temperature is not None and config.temperature <= 0.0:
         raise LfdError(f"--temperature is {config.temperature}, expected more than 0")
+    if config.practice_noise is not None and config.practice_noise <= 0.0:
+        raise LfdError(f"--practice-noise is {config.practice_noise}, expected more than 0")
     if config.action_noise < 0.0:
         raise LfdError(f"--action-noise is {config.action_noise}, expected 0 or more")
 

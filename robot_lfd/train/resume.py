@@ -12,7 +12,7 @@ from robot_lfd.envs.registry import time_limit
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.reading import may_keep_own
+from robot_lfd.train.reading import may_keep_own, practice_of
 
 
 def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
@@ -34,6 +34,11 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
             f"run '{config.out}' was begun with --copies {copies}, found {config.copies}; choose another --out"
         )
     _check_own(config, begun)
+    told = begun.get("practice_per_update", 1)  # null: the default, since there is one by task
+    if config.practice_per_update is None and told is not None and told != practice_of(config, spec):
+        raise LfdError(
+            f"run '{config.out}' was begun with --practice-per-update {told}; say so, or choose another --out"
+        )
     before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
     if before != spec:
         changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]

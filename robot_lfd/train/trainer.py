@@ -31,7 +31,7 @@ from robot_lfd.train.far_practice import FarPractice
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice, Spans
 from robot_lfd.train.practice_many import ManyPractice
-from robot_lfd.train.reading import keeps_own, mode_of, read, steps_of
+from robot_lfd.train.reading import keeps_own, mode_of, practice_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Choices, Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
@@ -84,6 +84,7 @@ class _Session(Session):
         self.windows = WindowSampler(rows, spec.window) if spec.clones_windows else None
         self.rng = np.random.default_rng(config.seed)
         self.practice, replay = None, None
+        self.practice_steps = practice_of(config, spec)
         if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
             changes = {**blind, "max_episode_steps": practice_limit}
@@ -120,7 +121,7 @@ class _Session(Session):
         """Practises where it is online, and does the gradient steps once there is enough practice."""
         replay = None
         if self.practice:
-            for _ in range(self.config.practice_per_update):
+            for _ in range(self.practice_steps):
                 self.practice.step()
             replay = self.practice.replay
         self.step += 1

@@ -95,6 +95,7 @@ FIELDS = [
     ("critics", 10**9),
     ("candidates", 8),
     ("near_m", -1.0),
+    ("most_noise", -0.3),
     ("control_hz", "20; import os"),
     ("no_such_field", 1),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,13 +16,14 @@ import safetensors.torch
 import torch
 
 import robot_lfd
+from policies.networks import LEAST_SPREAD, LOG_STD_MAX
 from robot_lfd.cli import call
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
 from robot_lfd.metrics import read_metrics
-from robot_lfd.train.agents import default_temperature
+from robot_lfd.train.agents import default_noise, default_temperature, make_agent
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.reading import keeps_own, read
+from robot_lfd.train.reading import keeps_own, practice_of, read
 
 FAST = ["--hidden", "16", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--practice-limit", "40"]
 
@@ -37,6 +39,7 @@ def train(demos: Path, out: Path, *more: str) -> int:
         ("iq", "online", ("--chunk", "3")),
         ("iq", "online", ("--candidates", "3", "--chunk", "2")),
         ("iq", "online", ("--candidates", "0")),
+        ("iq", "online", ("--candidates", "0", "--practice-noise", "0.05")),
         ("iq", "online", ("--practice-per-update", "3")),
         ("iq", "online", ("--frame-stack", "3", "--n-step", "2")),
         pytest.param("iq", "online", ("--copies", "2"), marks=pytest.mark.slow),
@@ -185,9 +188,36 @@ def test_arms_have_one_recipe_unless_something_else_is_asked_for(
 def test_the_temperature_is_that_of_what_moves_unless_one_is_given():
     usual = TrainConfig(demos=(), out=Path("unused"))
     assert default_temperature(usual, chooses=False, arm=True) == 0.02
-    assert default_temperature(usual, chooses=False, arm=False) == 0.002
+    assert default_temperature(usual, chooses=False, arm=False) == 0.006
     assert default_temperature(usual, chooses=True, arm=True) == default_temperature(usual, True, False) == 0.1
     assert default_temperature(replace(usual, temperature=0.5), chooses=False, arm=False) == 0.5
+
+
+def test_the_noise_of_a_gait_is_bounded_unless_it_is_said_otherwise(demos: Path):
+    usual = TrainConfig(demos=(demos,), out=Path("unused"))
+    bounds = {(c, a): default_noise(usual, chooses=c, arm=a) for c in (True, False) for a in (True, False)}
+    assert bounds == {(True, True): 0.0, (True, False): 0.0, (False, True): 0.0, (False, False): 0.3}
+    assert default_noise(replace(usual, practice_noise=0.1), chooses=False, arm=True) == 0.1
+    for noise in (0.05, None):
+        config = replace(usual, candidates=0, practice_noise=noise)
+        expert, spec = read(config)
+        most = make_agent(config, spec, expert.rows).actor.log_std_max.exp()
+        spread = torch.from_numpy(expert.rows.action.std(0)) + LEAST_SPREAD
+        assert torch.allclose(most, spread.clamp(max=0.05 if noise else math.exp(LOG_STD_MAX)))
+
+
+def test_a_gait_practises_more_unless_its_rate_is_said_otherwise(demos: Path):
+    usual = TrainConfig(demos=(demos,), out=Path("unused"), candidates=0)
+    arm = read(usual)[1]
+    gait = replace(arm, env_id="Hopper-v5")
+    assert (practice_of(usual, arm), practice_of(usual, gait)) == (1, 4)
+    assert practice_of(usual, replace(gait, discrete=True)) == 1
+    assert (
+        practice_of(replace(usual, rollout_workers=2), gait)
+        == practice_of(replace(usual, updates_per_step=2), gait)
+        == 1
+    )
+    assert practice_of(replace(usual, practice_per_update=2), arm) == 2
 
 
 def test_what_practice_solves_counts_only_where_it_may_be_known():
@@ -223,6 +253,9 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path,
         (*onto, "--practice-per-update", "2", "--updates-per-step", "2"): "two ends of one choice",
         (*onto, "--practice-per-update", "2", "--rollout-workers", "2"): "not together so far",
         (*onto, "--near-m", "-1"): "--near-m is -1.0",
+        (*onto, "--practice-noise", "0", "--candidates", "0"): "--practice-noise is 0.0",
+        (*onto, "--practice-noise", "0.3"): "an actor that says numbers and practises",
+        (*onto, "--practice-noise", "0.3", "--candidates", "0", "--mode", "offline"): "says numbers and practises",
         (*onto, "--near-m", "0.01", "--frame-stack", "2"): "--near-m and --frame-stack",
         (*onto, "--near-m", "0.01", "--features", "eef_vel"): "none of eef_vel is a distance",
         (
@@ -251,6 +284,12 @@ def test_a_run_is_not_overwritten_and_another_setting_does_not_resume_it(demos: 
     assert "was begun with other algo" in capfd.readouterr().err
     assert train(demos, tmp_path / "run", "--algo", "iq", "--copies", "2", "--steps", "5", "--resume") == 1
     assert "was begun with --copies 1, found 2" in capfd.readouterr().err
+    begun = tmp_path / "run" / "config.json"
+    usual = begun.read_text()
+    begun.write_text(usual.replace('"practice_per_update": null', '"practice_per_update": 3'))
+    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--resume") == 1
+    assert "was begun with --practice-per-update 3; say so" in capfd.readouterr().err
+    begun.write_text(usual)
     assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--max-demos", "1", "--resume") == 1
     error = capfd.readouterr().err.strip().splitlines()
     assert "was begun with other demos" in error[-1] and "(mean, std, action_std)" in error[-1]
