@@ -121,7 +121,7 @@ class TanhGaussianActor(nn.Module):
     Args:
         spread: (A,) standard deviation of the demos' actions. The noise of a dimension stays below it, so that what
             nobody moved, such as the wrist, is not moved by exploring either: ten demos do not show how to turn back.
-        most_noise: another bound of the noise, where less than the spread is wanted: a gait's own spread is wide.
+        most_noise: another bound of the noise, where less than the spread is wanted, as a gait's own is wide; 0: none.
         noise_learns: the noise begins at the spread, and gradients lead it from there. Else it begins above, where the
             bound lets no gradient through, and stays at the spread in most states: better with a fixed, low
             temperature, at which noise that learns soon vanishes, and practice with it (LOG.md).
@@ -132,11 +132,12 @@ class TanhGaussianActor(nn.Module):
 
     def __init__(
         self, normaliser: Normaliser, spread: torch.Tensor, hidden: Sequence[int], seed: int, *,
-        noise_learns: bool = False, most_noise: float = math.inf,
+        noise_learns: bool = False, most_noise: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.normaliser, self.noise_learns, action_size = normaliser, noise_learns, len(spread)
-        log_spread = (spread + LEAST_SPREAD).log().clamp(max=min(LOG_STD_MAX, math.log(most_noise)))
+        most = min(LOG_STD_MAX, math.log(most_noise or math.inf))
+        log_spread = (spread + LEAST_SPREAD).log().clamp(max=most)
         self.register_buffer("log_std_max", log_spread, persistent=False)  # a checkpoint keeps the spread in stats.json
         self.register_buffer("log_std_min", (log_spread - 2.0).clamp(max=LOG_STD_MIN), persistent=False)
         sizes = [normaliser.width, *hidden]

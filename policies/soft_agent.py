@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -82,7 +81,7 @@ class SoftConfig:
     gamma: float = 0.97
     temperature: float = 0.02
     learn_temperature: bool = False
-    most_noise: float = math.inf
+    most_noise: float = 0.0
     bc_weight: float = 5.0
     bc_decay_steps: int = 0
     q_filter: bool = False

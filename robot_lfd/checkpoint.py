@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -272,8 +271,8 @@ def _learned(spec: PolicySpec, stats: dict[str, Any], model: Tensors) -> Learned
     if spec.discrete:
         table = DiscreteCriticEnsemble(normaliser, *shape, seed=0, layer_norm=spec.layer_norm)
         return DiscreteLearned(table, model, spec.temperature)
-    spread, most = _row(stats, "action_std", spec.decided_size), spec.most_noise or math.inf
-    actor = TanhGaussianActor(normaliser, spread, spec.hidden, seed=0, most_noise=most)
+    spread = _row(stats, "action_std", spec.decided_size)
+    actor = TanhGaussianActor(normaliser, spread, spec.hidden, seed=0, most_noise=spec.most_noise)
     critic = CriticEnsemble(latest(normaliser, spec.frame_stack), *shape, seed=0, layer_norm=spec.layer_norm)
     return GaussianLearned(actor, critic, model, spec.temperature, spec.window)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -185,7 +184,7 @@ def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
     usual = SoftConfig.bc_weight if config.mode == "online" else OFFLINE_BC_WEIGHT
     return SoftConfig(
         hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
-        learn_temperature=config.learn_temperature, most_noise=spec.most_noise or math.inf,
+        learn_temperature=config.learn_temperature, most_noise=spec.most_noise,
         bc_weight=_cloning_weight(config, usual), bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter,
         actor_step=config.actor_step, action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
         w1_penalty=W1_PENALTY if config.divergence == "w1" and config.algo == "iq" else 0.0,
