@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group: its functions keep as defaults the group that they find
 
 from policies.sharing import Share
 from robot_lfd.errors import LfdError
@@ -60,6 +61,6 @@ def shared(config: TrainConfig) -> Iterator[Share]:
         sys.stdout = open(os.devnull, "w")
     try:
         yield Share(dist.get_rank(), dist.get_world_size())
-        dist.barrier()  # leave together: one that ends while another writes has aborted in its last moments
+        dist.barrier()  # leave together: torchrun ends the others where one of them fails
     finally:
-        dist.destroy_process_group()
+        dist.destroy_process_group()  # ends its threads; one that frees a tensor while Python ends aborts the process
