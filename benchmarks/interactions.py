@@ -67,7 +67,7 @@ def measure(row: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
             continue
         finished = finished_checkpoints(run)
         if not finished or read_spec(finished[-1]).step < mark:
-            settings = {**ROWS[row], "steps": mark, "checkpoint_every": args.every}
+            settings = {**ROWS[row], **args.options, "steps": mark, "checkpoint_every": args.every}
             train(TrainConfig(demos=tuple(args.demos), out=run, seed=seed, resume=run.exists(), **settings))
         evaluate(EvalConfig(run=run, episodes=args.episodes))
     curve = curve_of(run, args.episodes)
@@ -104,12 +104,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--target", type=float, default=0.9)
     parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--options", type=json.loads, default={}, help="JSON of further lfd train settings")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     measuring = machine()
-    settings = {k: getattr(args, k) for k in ("every", "steps", "target", "episodes")}
+    settings = {k: getattr(args, k) for k in ("every", "steps", "target", "episodes", "options")}
 
     def document(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return {

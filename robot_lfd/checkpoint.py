@@ -99,6 +99,12 @@ def read_spec(checkpoint: Path) -> PolicySpec:
     if document.get("format_version") != FORMAT_VERSION:
         found = document.get("format_version")
         raise LfdError(f"checkpoint '{checkpoint}' has format {found}, this lfd reads {FORMAT_VERSION}; update lfd")
+    unknown = sorted(document.keys() - {field.name for field in dataclasses.fields(PolicySpec)})
+    if unknown:
+        raise LfdError(
+            f"checkpoint '{checkpoint}': config.json has {', '.join(map(repr, unknown))}, unknown to this lfd: "
+            "a newer one wrote it, or somebody edited it; update lfd"
+        )
     try:
         check_claims(document, (checkpoint / "model.safetensors").stat().st_size)
         lists = {k: tuple(document.pop(k)) for k in ("features", "sizes", "hidden")}

@@ -319,6 +319,16 @@ def test_an_unfinished_or_damaged_checkpoint_is_refused_plainly(demos: Path, tmp
     assert len(error) == 1 and "Traceback" not in error[0]
 
 
+def test_a_checkpoint_of_a_newer_lfd_is_not_called_damaged(demos: Path, tmp_path: Path, capfd):
+    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "5") == 0
+    file = tmp_path / "run" / "checkpoints" / "00000005" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "mood": 0.5}))
+    capfd.readouterr()
+    assert call(["eval", str(tmp_path / "run"), "--episodes", "1"]) == 1
+    error = capfd.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and "'mood', unknown to this lfd" in error[0] and "update lfd" in error[0]
+
+
 def tensors(run: Path, step: int, name: str) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(run / "checkpoints" / f"{step:08d}" / f"{name}.safetensors")
 
