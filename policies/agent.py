@@ -53,6 +53,11 @@ class Optimiser(Protocol):
         ...
 
 
+def falling(weight: float, updates: int, steps: int) -> float:
+    """Returns a weight that falls in a straight line to a tenth over `steps` updates and stays there; 0: it stays."""
+    return weight * (1.0 - 0.9 * min(1.0, updates / steps)) if steps else weight
+
+
 def descend(optimiser: Optimiser, loss: torch.Tensor) -> None:
     """Does one step down the slope of `loss`."""
     optimiser.zero_grad()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from policies.absorbing import points_between, value_after
-from policies.agent import descend, load_optimiser_tensors, optimiser_tensors, under
+from policies.agent import descend, falling, load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch, Judged
 from policies.behaviour_cloning import bc_loss
 from policies.flat import Adam, Flat
@@ -258,18 +258,13 @@ class SoftAgent:
             better = (self._rated(normal[expert], batch.action[expert]).mean(0) > q[:, expert].mean(0)).float()
         best = torch.tanh(head[expert, : self.action_size])
         clone = clone_loss(best, self._noisy(batch.action[expert]), better)
-        descend(self.actor_optimiser, step + self._bc_weight() * clone)
+        descend(self.actor_optimiser, step + falling(c.bc_weight, self.updates, c.bc_decay_steps) * clone)
         terms = {"actor_soft": step, "actor_bc": clone, "entropy": -log_prob.mean()}
         return {**terms, **self._temperature_step(log_prob)}
 
     def _rated(self, normal: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Returns Q (N, B) with a gradient for what is rated, none for the critics."""
         return self._judge.frozen(torch.cat([normal, action], 1)).squeeze(-1)
-
-    def _bc_weight(self) -> float:
-        c = self.config
-        left = 1.0 - 0.9 * min(1.0, self.updates / c.bc_decay_steps) if c.bc_decay_steps else 1.0
-        return c.bc_weight * left
 
     def _noisy(self, action: torch.Tensor) -> torch.Tensor:
         if self.config.action_noise == 0.0:

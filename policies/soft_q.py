@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from policies.absorbing import value_after
-from policies.agent import descend, load_optimiser_tensors, optimiser_tensors, under
+from policies.agent import descend, falling, load_optimiser_tensors, optimiser_tensors, under
 from policies.batch import Batch, Judged
 from policies.flat import Adam, Flat
 from policies.fused import make_stack
@@ -30,13 +30,18 @@ def soft_policy(q: torch.Tensor, temperature: float) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class SoftQConfig:
-    """The default recipe for discrete actions; LOG.md has the measurement behind it."""
+    """The default recipe for discrete actions; LOG.md has the measurement behind it.
+
+    Attributes:
+        bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays.
+    """
 
     hidden: Sequence[int] = (128, 128)
     critics: int = 2
     gamma: float = 0.99
     temperature: float = 0.1
     bc_weight: float = 1.0
+    bc_decay_steps: int = 0
     layer_norm: bool = True
     learning_rate: float = 3e-4
     target_share: float = 0.005
@@ -60,7 +65,7 @@ class SoftQAgent:
         self, critic_loss: Callable[[Judged], tuple[torch.Tensor, Terms]], absorbing_value: float | None,
         normaliser: Normaliser, actions: int, config: SoftQConfig, seed: int,
     ) -> None:  # fmt: skip
-        self.critic_loss, self.absorbing_value, self.config = critic_loss, absorbing_value, config
+        self.critic_loss, self.absorbing_value, self.config, self.updates = critic_loss, absorbing_value, config, 0
         self.critic = DiscreteCriticEnsemble(
             normaliser, actions, config.hidden, config.critics, seed, config.layer_norm
         )
@@ -101,7 +106,8 @@ class SoftQAgent:
         loss, terms = self.critic_loss(judged)
         expert = batch.is_expert
         terms["bc_loss"] = (value - q)[:, expert].mean() / c.temperature  # -log pi(a|s)
-        descend(self.optimiser, loss + c.bc_weight * terms["bc_loss"])
+        descend(self.optimiser, loss + falling(c.bc_weight, self.updates, c.bc_decay_steps) * terms["bc_loss"])
+        self.updates += 1
         self._judge_after.flat.move_towards(self._judge.flat, c.target_share)
         self._flat_ema_critic.move_towards(self._judge.flat, c.ema_share)
         terms |= {"critic_loss": loss, "q_expert": q[:, expert].mean(), "q_replay": q[:, ~expert].mean()}
@@ -120,7 +126,7 @@ class SoftQAgent:
         """Returns the state of networks, optimiser and sampling."""
         state = {f"{part}.{k}": v for part in _NETWORKS for k, v in getattr(self, part).state_dict().items()}
         state |= {f"optimiser.{k}": v for k, v in optimiser_tensors(self.optimiser).items()}
-        return {**state, "generator": self.generator.get_state()}
+        return {**state, "generator": self.generator.get_state(), "updates": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continues from what `state_dict` returned."""
@@ -128,6 +134,7 @@ class SoftQAgent:
             getattr(self, part).load_state_dict(under(state, part))
         load_optimiser_tensors(self.optimiser, under(state, "optimiser"))
         self.generator.set_state(state["generator"])
+        self.updates = int(state.get("updates", 0))  # runs of before had no weight that falls
 
     def deployed(self) -> dict[str, torch.Tensor]:
         """Returns what a policy needs to act and to judge: the averaged critics."""

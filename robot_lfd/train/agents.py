@@ -163,6 +163,7 @@ def _soft_q(
     settings = replace(
         usual, hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
         layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, usual.bc_weight),
+        bc_decay_steps=config.bc_decay_steps,
     )  # fmt: skip
     return SoftQAgent(loss, spec.absorbing_value, normaliser, actions, settings, config.seed)
 

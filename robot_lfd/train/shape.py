@@ -83,9 +83,9 @@ def _options_of_numbers(config: TrainConfig) -> str:
     said = {
         "--learn-temperature": config.learn_temperature, "--q-filter": config.q_filter,
         "--actor-step": config.actor_step != "soft", "--action-noise": config.action_noise > 0.0,
-        "--bc-decay-steps": config.bc_decay_steps > 0, "--bc-head": config.bc_head != "mse",
-        "--memory": config.memory != "none", "--chunk-execute": config.chunk_execute is not None,
-        "--chunk-blend": config.chunk_blend, "--divergence w1": config.divergence == "w1",
+        "--bc-head": config.bc_head != "mse", "--memory": config.memory != "none",
+        "--chunk-execute": config.chunk_execute is not None, "--chunk-blend": config.chunk_blend,
+        "--divergence w1": config.divergence == "w1",
         "--state-only": config.state_only, "--n-step": config.n_step > 1,
     }  # fmt: skip
     return " and ".join(k for k, v in said.items() if v)

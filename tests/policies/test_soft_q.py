@@ -136,6 +136,26 @@ def make_batch(seed: int) -> Batch:
     )
 
 
+def test_the_cloning_weight_falls_and_goes_on_falling_after_a_restart():
+    """Once it has fallen, an update is that of an agent whose weight was a tenth from the start."""
+    agent, low = make_agent(SoftQConfig(bc_decay_steps=3)), make_agent(SoftQConfig(bc_weight=0.1))
+    for number in range(3):
+        agent.update(make_batch(number))
+    resumed = make_agent(SoftQConfig(bc_decay_steps=3))
+    resumed.load_state_dict(agent.state_dict())
+    low.load_state_dict(agent.state_dict())
+    for each in (agent, resumed, low):
+        each.update(make_batch(7))
+    for name, tensor in agent.critic.state_dict().items():
+        assert torch.equal(tensor, resumed.critic.state_dict()[name])
+        torch.testing.assert_close(tensor, low.critic.state_dict()[name])
+    high = make_agent(SoftQConfig())
+    high.load_state_dict(low.state_dict())
+    high.update(make_batch(8))
+    low.update(make_batch(8))
+    assert any(not torch.equal(t, high.critic.state_dict()[k]) for k, t in low.critic.state_dict().items())
+
+
 def test_an_untrained_policy_is_the_same_at_every_temperature():
     obs = torch.eye(3)
     chances = [
