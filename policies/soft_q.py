@@ -58,6 +58,8 @@ class SoftQAgent:
     Args:
         critic_loss: a pure function, see `iq_learn.iq_loss`.
         absorbing_value: V of the state after the task ended; None: V(s') of the last observation, as if it went on.
+            Where it is a place to go to, every Q begins there: an expert's ends up near it, and a Q that has to climb
+            takes the clone apart on its way (LOG.md).
         normaliser: of observations (D,), from the demos. actions: K, how many there are.
     """
 
@@ -70,6 +72,7 @@ class SoftQAgent:
             normaliser, actions, config.hidden, config.critics, seed, config.layer_norm
         )
         self.critic.scale_outputs(config.temperature)  # else Q / temperature begins far from even
+        self.critic.shift_outputs(max(absorbing_value or 0.0, 0.0))
         self.target_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self.ema_critic = copy.deepcopy(self.critic).requires_grad_(False)
         self._judge, self._judge_after = make_stack(self.critic), make_stack(self.target_critic)

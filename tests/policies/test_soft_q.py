@@ -111,10 +111,17 @@ def test_training_continues_bit_for_bit_from_a_saved_state():
     assert torch.equal(first.act(torch.eye(3), explore=True), second.act(torch.eye(3), explore=True))
 
 
-def make_agent(config: SoftQConfig | None = None) -> SoftQAgent:
+@pytest.mark.parametrize(("absorbing_value", "begins_at"), [(5.0, 5.0), (-5.0, 0.0), (0.0, 0.0), (None, 0.0)])
+def test_every_q_begins_at_the_value_of_an_end_that_is_worth_going_to(absorbing_value: float | None, begins_at: float):
+    agent = make_agent(SoftQConfig(hidden=(16,), temperature=0.01), absorbing_value)
+    for critic in (agent.critic, agent.target_critic, agent.ema_critic):
+        torch.testing.assert_close(critic(torch.eye(3)), torch.full((2, 3, 2), begins_at), rtol=0.0, atol=0.05)
+
+
+def make_agent(config: SoftQConfig | None = None, absorbing_value: float | None = 5.0) -> SoftQAgent:
     config = config or SoftQConfig(hidden=(16,))
     loss = functools.partial(iq_loss, config=IqConfig(config.gamma))
-    return SoftQAgent(loss, 5.0, Normaliser(torch.zeros(3), torch.ones(3)), 2, config, seed=0)
+    return SoftQAgent(loss, absorbing_value, Normaliser(torch.zeros(3), torch.ones(3)), 2, config, seed=0)
 
 
 def make_batch(seed: int) -> Batch:
