@@ -163,6 +163,7 @@ _ABOUT = {
     "pearson_steps": "correlation of r and the task's reward over single steps",
     "pearson_value": "correlation of the episodes' mean V and mean reward",
     "auc_value": "chance that a success has a higher mean V than a failure",
+    "auc_last_value": "the same of V at the end of each",
 }
 
 

@@ -48,6 +48,12 @@ def test_length_alone_can_make_sums_agree_but_not_means():
     assert found["auc_value"] == 1.0
 
 
+def test_a_failure_that_stays_near_the_end_is_told_from_a_success_by_its_last_v_alone():
+    lingers, solves = judged(False, [0.0] * 4, [0.0] * 4, [3.0] * 4), judged(True, [0.0] * 2, [0.0] * 2, [1.0, 4.0])
+    found = agreement([lingers, solves])
+    assert found["auc_value"] == 0.0 and found["auc_last_value"] == 1.0
+
+
 def test_sums_to_the_time_limit_tell_a_fall_from_a_full_episode():
     # while it stands r is a little below nought, so the sum alone calls the early fall the best of the three
     fell = judged(False, [1.0] * 2, [-0.1] * 2, [0.0] * 2, afterwards=-2.0 * 8)
