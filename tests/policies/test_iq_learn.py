@@ -195,8 +195,13 @@ def test_the_actor_losses_equal_the_numbers_worked_by_hand():
     assert float(log_temperature.grad or 0.0) == pytest.approx(-1.0)  # entropy -3 is below -2: the price must rise
 
 
-def test_a_weight_falls_to_a_tenth_when_told():
-    assert [falling(5.0, updates, 4) for updates in range(6)] == pytest.approx([5.0, 3.875, 2.75, 1.625, 0.5, 0.5])
+def test_the_cloning_weight_falls_to_a_tenth_when_told():
+    agent = make_agent(config=SoftConfig(hidden=(16,), bc_weight=5.0, bc_decay_steps=4))
+    weights = []
+    for number in range(6):
+        weights.append(falling(agent.config.bc_weight, agent.updates, agent.config.bc_decay_steps))
+        agent.update(make_batch(number))
+    assert weights == pytest.approx([5.0, 3.875, 2.75, 1.625, 0.5, 0.5])
     assert falling(5.0, 1000, 0) == 5.0
 
 
