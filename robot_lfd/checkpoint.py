@@ -234,7 +234,7 @@ class LearnedPolicy:
 
         Source: Garg et al. 2021, Eq. 6.
         """
-        q, last = self.q(obs, action), self._ahead(len(terminated), self.spec.span)[:, -1]
+        q, last = self.q(obs, action), self._ahead(len(terminated), self.spec.spans.row)[:, -1]
         onward = np.concatenate([self._features(obs)[:1], self._features(next_obs)])
         rows = torch.from_numpy(stacked_episode(onward, self._stacked)[1:])
         next_value, ended = self.critic.value(rows, VALUE_SAMPLES).numpy()[last], np.asarray(terminated)[last]

@@ -5,13 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from policies.networks import Magnifier, Normaliser
 
 FORMAT_VERSION = 1
+
+
+class Spans(NamedTuple):
+    """Over how many control steps one thing goes."""
+
+    decided: int = 1  # actions that the agent decides on at once
+    seen: int = 1  # steps that it sees at once
+    n_step: int = 1  # steps that a row is about where its action is but the first one's
+
+    @property
+    def row(self) -> int:
+        """Steps that a reward, and a row of what is learned from, is about; see `train.windows.decisions`."""
+        return self.decided * self.n_step
+
+    def actions(self, decision: np.ndarray) -> Sequence[np.ndarray]:
+        """Returns the actions of one decision, in order."""
+        return np.split(decision, self.decided) if self.decided > 1 else [decision]
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,7 @@ class PolicySpec:
     @property
     def decision_gamma(self) -> float:
         """The discount over the steps that a reward is about."""
-        return self.gamma**self.span
+        return self.gamma**self.spans.row
 
     @property
     def absorbing_reward(self) -> float:
@@ -92,9 +109,9 @@ class PolicySpec:
         return (1.0 - self.decision_gamma) * (self.absorbing_value or 0.0)
 
     @property
-    def span(self) -> int:
-        """How many steps a reward, and a row of what is learned from, is about."""
-        return self.decided * self.n_step
+    def spans(self) -> Spans:
+        """Over how many steps what it decides, sees and is rewarded for goes."""
+        return Spans(self.decided, self.frame_stack, self.n_step)
 
     @property
     def width(self) -> int:

@@ -3,6 +3,9 @@
 Written from OpenGL's fixed pipeline, which MuJoCo draws with: ambient, diffuse and specular light, cut at 1, times a
 texture with mip-maps between its two nearest sizes. Light is computed where it is seen, not at the corners of faces.
 No shadows, no reflections. Nothing here holds Python's lock.
+
+One long file: what numba keeps on the disk is thrown away when the file of a function changes, not when that of a
+function which it calls does.
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
         raise LfdError(f"--state-only is IQ-Learn's, --algo is {config.algo}; use --algo iq or leave it out")
     if config.state_only and config.bc_weight not in (None, 0.0):
         raise LfdError(f"--state-only looks at no action, --bc-weight {config.bc_weight} clones them; leave one out")
+    if config.practice_noise is not None and not wanders(config, spec.chooses):
+        raise LfdError("--practice-noise is of an actor that says numbers and practises; leave it out")
 
 
 def default_gamma(config: TrainConfig, arm: bool) -> float:
@@ -69,11 +71,13 @@ def default_temperature(config: TrainConfig, chooses: bool, arm: bool) -> float:
 
 def default_noise(config: TrainConfig, chooses: bool, arm: bool) -> float:
     """Returns the most noise of an actor that practises, beside the demos' spread; 0: that spread alone."""
-    wanders = config.algo in ("iq", "sqil", "dac") and config.mode == "online" and not chooses
-    if config.practice_noise is not None and not wanders:
-        raise LfdError("--practice-noise is of an actor that says numbers and practises; leave it out")
-    usual = GAIT_NOISE if wanders and not arm else 0.0
+    usual = GAIT_NOISE if wanders(config, chooses) and not arm else 0.0
     return usual if config.practice_noise is None else config.practice_noise
+
+
+def wanders(config: TrainConfig, chooses: bool) -> bool:
+    """Whether the policy says numbers and practises with noise on them."""
+    return config.algo in ("iq", "sqil", "dac") and config.mode == "online" and not chooses
 
 
 def learns_by_likelihood(config: TrainConfig, chooses: bool) -> bool:

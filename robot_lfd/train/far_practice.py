@@ -20,7 +20,7 @@ from robot_lfd.scale.cluster import Cluster
 from robot_lfd.scale.jobs import ATTEMPTS
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.practice import SEEDS_A_RUN, Practice, Results, Spans, restore, scalars_of, state_of
+from robot_lfd.train.practice import SEEDS_A_RUN, Practice, Results, restore, scalars_of, state_of
 from robot_lfd.train.rows import STEP_COLUMNS, Replay, Rows
 
 NOISE_SEEDS = 7919  # between the noise of two workers
@@ -56,10 +56,9 @@ class Rollouts:
         torch.set_num_threads(1)
         self._agent: Any = make_agent(config, spec, rows)
         self._agent.generator = torch.Generator().manual_seed(noise)
-        room = Replay(config.staleness_bound + 2 * spec.span, rows)
-        spans = Spans(spec.decided, spec.frame_stack, spec.n_step)
+        room = Replay(config.staleness_bound + 2 * spec.spans.row, rows)
         self._practice = Practice(
-            make_env(env[0], **env[1]), self._agent, spec.features, room, config.seed, config.success_blind, spans
+            make_env(env[0], **env[1]), self._agent, spec.features, room, config.seed, config.success_blind, spec.spans
         )
         self._practice.episode = first
 

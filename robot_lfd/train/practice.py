@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -12,29 +11,13 @@ import torch
 
 from policies.agent import Agent
 from robot_lfd.frames import Frames
+from robot_lfd.policy_spec import Spans
 from robot_lfd.rollout import Transition, rollout
 from robot_lfd.train.rows import STEP_COLUMNS, Replay, features
 
 FIRST_SEED = 10_000_000  # far from the seeds of demos (0...), evaluation (1000...) and deployment (2000...)
 SEEDS_A_RUN = 100_000
 Results = deque[tuple[bool, float, int]]  # success, return, length
-
-
-class Spans(NamedTuple):
-    """Over how many control steps one thing goes."""
-
-    decided: int = 1  # actions that the agent decides on at once
-    seen: int = 1  # steps that it sees at once
-    n_step: int = 1  # steps that a row is about where its action is but the first one's
-
-    @property
-    def row(self) -> int:
-        """Steps that a row of the replay buffer is about; one begins at each step, see `windows.decisions`."""
-        return self.decided * self.n_step
-
-    def actions(self, decision: np.ndarray) -> Sequence[np.ndarray]:
-        """Returns the actions of one decision, in order."""
-        return np.split(decision, self.decided) if self.decided > 1 else [decision]
 
 
 class _Explorer:

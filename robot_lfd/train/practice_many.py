@@ -13,7 +13,8 @@ from gymnasium.vector import AsyncVectorEnv
 from policies.agent import Agent
 from robot_lfd.envs.vector import ThreadVectorEnv
 from robot_lfd.frames import Frames
-from robot_lfd.train.practice import FIRST_SEED, SEEDS_A_RUN, Path, Results, Spans, kept, restore, scalars_of, state_of
+from robot_lfd.policy_spec import Spans
+from robot_lfd.train.practice import FIRST_SEED, SEEDS_A_RUN, Path, Results, kept, restore, scalars_of, state_of
 from robot_lfd.train.rows import Replay, features
 
 

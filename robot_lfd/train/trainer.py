@@ -29,7 +29,7 @@ from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import Expert, told, usual_steps
 from robot_lfd.train.far_practice import FarPractice
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
-from robot_lfd.train.practice import Practice, Spans
+from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.reading import keeps_own, mode_of, practice_of, read, steps_of
 from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
@@ -78,7 +78,7 @@ class _Session(Session):
         cluster: Cluster | None,
     ) -> None:  # fmt: skip
         super().__init__()
-        rows = decisions(expert.rows, spec.span, spec.decided)
+        rows = decisions(expert.rows, spec.spans.row, spec.decided)
         self.config, self.spec, self.rows = config, spec, rows
         self.agent = make_agent(config, spec, rows)
         self.windows = WindowSampler(rows, spec.window) if spec.clones_windows else None
@@ -90,7 +90,7 @@ class _Session(Session):
             changes = {**blind, "max_episode_steps": practice_limit}
             replay = Replay(REPLAY_ROWS, rows, keeps_own(config))
             learns, kwargs = (self.agent, spec.features, replay), {**spec.env_kwargs, **changes}
-            seeded = config.seed, config.success_blind, Spans(spec.decided, spec.frame_stack, spec.n_step)
+            seeded = config.seed, config.success_blind, spec.spans
             if cluster is not None:
                 self.practice = FarPractice(cluster, config, spec, (spec.env_id, kwargs), self.agent, rows, replay)
             elif config.copies > 1:

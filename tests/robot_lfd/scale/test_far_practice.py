@@ -15,11 +15,12 @@ import pytest
 from robot_lfd.cli import call
 from robot_lfd.envs.registry import make_env
 from robot_lfd.metrics import read_metrics
+from robot_lfd.policy_spec import Spans
 from robot_lfd.scale.cluster import Cluster
 from robot_lfd.train.agents import make_agent
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.far_practice import FarPractice, Piece, Rollouts, acting, piece_steps
-from robot_lfd.train.practice import Practice, Spans
+from robot_lfd.train.practice import Practice
 from robot_lfd.train.reading import read
 from robot_lfd.train.rows import STEP_COLUMNS, Replay, taken
 

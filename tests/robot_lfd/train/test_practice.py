@@ -9,7 +9,8 @@ import torch
 
 from robot_lfd.envs.registry import make_env
 from robot_lfd.envs.vector import make_vector_env
-from robot_lfd.train.practice import Practice, Spans
+from robot_lfd.policy_spec import Spans
+from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.rows import Replay, Rows, features
 from tests.robot_lfd.point_arm import PointArm
