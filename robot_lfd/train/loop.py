@@ -1,12 +1,15 @@
-"""The loop that every training run goes through: steps, log, checkpoints, and a Ctrl-C that loses nothing."""
+"""The loop that every training run goes through: steps, log, checkpoints; a Ctrl-C or `kill` loses nothing."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import signal
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +152,7 @@ def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str
     """Runs to step `total`; checkpoints on the way, at the end, and when interrupted. Returns the last scalars."""
     scalars = dict[str, float]()
     began, first = time.perf_counter(), session.step
-    with progress_bar(shown=session.writes) as bar:
+    with progress_bar(shown=session.writes) as bar, _ended_by_signal():
         task = bar.add_task(title, total=total, completed=session.step, note="")
         try:
             while session.step < total:
@@ -160,11 +163,28 @@ def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str
                     bar.update(task, completed=session.step, note=_note(scalars, rate))
                 if session.step % checkpoint_every == 0 and session.step < total:
                     session.save()
+                    if bar.disable and session.writes:  # into a file: a line where a terminal has a bar
+                        rate = (session.step - first) / (time.perf_counter() - began)
+                        bar.console.print(f"{title}: step {session.step} of {total}, {_note(scalars, rate)}")
         except KeyboardInterrupt:
             session.save()
             raise
     session.save()
     return {k: v for k, v in scalars.items() if k.startswith(("practice", "eval", "bc_loss", "critic_loss"))}
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """Makes SIGTERM, by which schedulers and `kill` end a program, what Ctrl-C is: the last step is kept."""
+    ours = threading.current_thread() is threading.main_thread()  # only the main one is told of signals
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # Ray's processes have a way of their own
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def progress_bar(*, shown: bool = True) -> Progress:

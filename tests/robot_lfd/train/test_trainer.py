@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import torch
 
 import robot_lfd
 from policies.networks import LEAST_SPREAD, LOG_STD_MAX
+from robot_lfd.checkpoint import finished_checkpoints
 from robot_lfd.cli import call
 from robot_lfd.demos.store import DemoStore
 from robot_lfd.envs.registry import make_env
@@ -62,6 +65,25 @@ def test_two_halves_with_a_resume_between_equal_one_whole_run(
         whole, halves = (tensors(tmp_path / run, 330, name) for run in ("whole", "halves"))
         assert whole.keys() == halves.keys()
         assert all(torch.equal(whole[k], halves[k]) for k in whole), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_told_to_end_keeps_its_last_step_and_goes_on_from_there(
+    demos: Path, tmp_path: Path, number: signal.Signals
+):
+    run, shown = tmp_path / "run", tmp_path / "shown.txt"
+    words = [sys.executable, "-m", "robot_lfd.cli", "train", "--demos", demos, "--out", run, *FAST]
+    with shown.open("w") as out:
+        process = subprocess.Popen([*words, "--steps", "100000", "--checkpoint-every", "100"], stdout=out, stderr=out)
+    while not finished_checkpoints(run) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == 1
+    assert "interrupted; what was finished is kept" in shown.read_text()
+    assert "iq: step 100 of 100000" in shown.read_text()  # a file has lines where a terminal has a bar
+    kept = int(finished_checkpoints(run)[-1].name)
+    assert kept >= 100 and (run / f"checkpoints/{kept:08d}/training.safetensors").exists()
+    assert train(demos, run, "--steps", str(kept + 5), "--resume") == 0
 
 
 def test_a_run_folder_holds_what_the_design_says_and_nothing_pickled(demos: Path, tmp_path: Path):
