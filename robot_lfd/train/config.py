@@ -23,7 +23,8 @@ class TrainConfig:
     algo: Literal["iq", "bc", "sqil", "dac", "valuedice", "distill"] = "iq"
     """iq: IQ-Learn; bc: behaviour cloning; distill: pixels learn from --teacher; to compare: sqil, dac, valuedice."""
     mode: Literal["online", "offline"] = "online"
-    """online: the policy also practises in the simulator; offline: demos alone (no better than bc so far)."""
+    """online: the policy also practises in the simulator; offline: demos alone (on arms no better
+    than bc so far)."""
     steps: int | None = None
     """Gradient steps. Default: 5000 for bc, else 25000."""
     seed: int = 0
@@ -49,7 +50,8 @@ class TrainConfig:
     colour_jitter: float = 0.0
     """pixels: colours are changed at random by up to this share in training."""
     state_weight: float | None = None
-    """pixels: weight of guessing the simulator's state in training. Default: 1 for distill, else 0, state unseen."""
+    """pixels: weight of guessing the simulator's state in training. Default: 1 where training knows the
+    state (distill; iq, sqil with critics on it), else 0."""
     critic_sees: Literal["state", "pixels"] = "state"
     """pixels, iq and sqil: what the critics look at in training; the policy itself never sees the state."""
     encoder_gradient: Literal["critic", "actor", "none"] | None = None
