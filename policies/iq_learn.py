@@ -172,20 +172,25 @@ def gradient_penalty(q: torch.Tensor, points: tuple[torch.Tensor, ...]) -> torch
     return (torch.stack(norms) - 1.0).square().mean()
 
 
-def reward_bound(chi2_alpha: float) -> float:
-    """Returns the largest reward that the chi2 mixture regulariser lets stand, 4 chi2_alpha.
+def reward_bound(chi2_alpha: float, divergence: Divergence = "chi2-mixture") -> float:
+    """Returns the largest reward that a divergence lets stand.
 
-    Per state-action J is d_E r - d_rho r - (d_E + d_rho) r^2 / (8 chi2_alpha), so
-    r* = 4 chi2_alpha (d_E - d_rho) / (d_E + d_rho), which lies between -4 and 4 chi2_alpha.
+    Per state-action J is d_E r - d_rho r less what the divergence takes:
+    - chi2 of the mixture takes (d_E + d_rho) r^2 / (8 chi2_alpha), so r* = 4 chi2_alpha (d_E - d_rho) / (d_E + d_rho);
+      with V(s') of a target critic, a constant, the objective's slope on the replay's rows is less, and
+      r* = 4 chi2_alpha d_E / (d_E + d_rho) - 2 chi2_alpha (1 - gamma), which stays below it too.
+    - chi2 of the demos takes d_E r^2 / (4 chi2_alpha), so r* = 2 chi2_alpha (1 - d_rho / d_E).
+    - total variation holds r within 1/2.
+    - The others have no largest reward; they are given the mixture's.
     """
-    return 4.0 * chi2_alpha
+    return {"chi2": 2.0 * chi2_alpha, "tv": 0.5}.get(divergence, 4.0 * chi2_alpha)
 
 
-def bounded_absorbing_value(chi2_alpha: float, gamma: float) -> float:
+def bounded_absorbing_value(chi2_alpha: float, gamma: float, divergence: Divergence = "chi2-mixture") -> float:
     """Returns V of the state after success, r / (1 - gamma), for the reward of a place where only experts stay.
 
     Source: Al-Hafez et al. 2023 (LS-IQ), Sec. 3.3: the absorbing state repeats for ever, so its value is known and need
     not be learned. It is the whole bound: with less, a policy that only stays where the demos were, at nearly the bound
     a step, is worth more than one that finishes, and learns to linger before the end (LOG.md).
     """
-    return reward_bound(chi2_alpha) / (1.0 - gamma)
+    return reward_bound(chi2_alpha, divergence) / (1.0 - gamma)

@@ -9,7 +9,7 @@ over the mixture that takes an expert's row with probability 1 - alpha, else one
 offline objective (Sec. 4 and 5). As in the paper, every observation of the demos counts as a first one, nu has a
 gradient penalty of 10, the actor an orthogonal one of 1e-4, and absorbing states are marked (see `absorbing`). What we
 do differently: the actor, its averaging, pretraining and cloning term are those of IQ-Learn here, so that only the
-objective differs; with --bc-weight 0 and --pretrain-steps 0 it is the paper's.
+objective differs; with --bc-weight 0, --pretrain-steps 0 and --no-own-successes it is the paper's.
 """
 
 from __future__ import annotations

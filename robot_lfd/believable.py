@@ -38,6 +38,7 @@ def check_claims(claims: dict[str, Any], weight_bytes: int) -> None:
     _check("actor", claims, lambda x: x in ACTORS)
     _check("absorbing_value", claims, lambda x: x is None or _number(x))
     _check("env_kwargs", claims, lambda x: isinstance(x, dict))
+    _check("state_only", claims, lambda x: isinstance(x, bool))
     for name, most in LISTS.items():
         _check(name, claims, lambda x, m=most: isinstance(x, (list, tuple)) and len(x) <= m)
     _check("features", claims, lambda x: bool(x) and all(isinstance(k, str) for k in x))

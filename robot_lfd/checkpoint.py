@@ -229,18 +229,21 @@ class LearnedPolicy:
     ) -> np.ndarray:
         """Returns r = Q(s, a) - gamma V(s'), (B,): the reward that IQ-Learn recovered, known up to shaping.
 
+        Where it learned from observations alone, it is V(s) - gamma V(s').
+
         Where the policy decides on several actions at once, it is the reward of all of them, and s' follows the last;
         so it is of a policy that learned from the rewards of several steps at once.
 
-        Source: Garg et al. 2021, Eq. 6.
+        Source: Garg et al. 2021, Eq. 6 and Sec. 5.4.
         """
-        q, last = self.q(obs, action), self._ahead(len(terminated), self.spec.spans.row)[:, -1]
+        worth = self.value(obs) if self.spec.state_only else self.q(obs, action)
+        last = self._ahead(len(terminated), self.spec.spans.row)[:, -1]
         onward = np.concatenate([self._features(obs)[:1], self._features(next_obs)])
         rows = torch.from_numpy(stacked_episode(onward, self._stacked)[1:])
         next_value, ended = self.critic.value(rows, VALUE_SAMPLES).numpy()[last], np.asarray(terminated)[last]
         if self.spec.absorbing_value is not None:
             next_value = np.where(ended, self.spec.absorbing_value, next_value)
-        return q - self.spec.decision_gamma * next_value
+        return worth - self.spec.decision_gamma * next_value
 
     def _ahead(self, steps: int, count: int) -> np.ndarray:
         """Returns for each step which `count` steps follow from it on, (steps, count); past the end, the last."""

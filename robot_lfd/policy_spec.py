@@ -46,6 +46,7 @@ class PolicySpec:
         head, execute, blend: of actors that only clone, see `policies.sequence_cloning`.
         encoder: of actors that see; `images/<camera>` are then the last of the features.
         near_m: scale of the magnifying glass over distances, metres, see `policies.networks.Magnifier`; 0: none.
+        state_only: its reward is V(s) - gamma V(s'): the demos' actions were not looked at.
         n_step: how many steps each reward is about where one action is decided on at a time.
         frame_stack: how many steps are seen at once: pictures of each camera, or where there are none, all features.
     """
@@ -75,6 +76,7 @@ class PolicySpec:
     n_step: int = 1
     near_m: float = 0.0
     most_noise: float = 0.0
+    state_only: bool = False
     step: int = 0
     format_version: int = FORMAT_VERSION
 

@@ -103,6 +103,10 @@ def run(config: RewardConfig) -> dict[str, Any]:
         raise LfdError(f"--out {config.out}: single steps are written as .csv, found '{config.out.suffix}'")
     policy: Any = load_policy(config.run)
     _ = policy.critic  # whoever has none says so before any episode is read
+    if policy.algo == "dac":
+        raise LfdError(
+            f"'{config.run}' (dac): its critics judge by a discriminator that is gone; train one with --algo iq"
+        )
     judged = list(_judge_all(policy, config.demos))
     if not judged:
         raise LfdError("the datasets hold no episode")

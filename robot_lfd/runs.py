@@ -21,6 +21,12 @@ SEED_FOLDER = "seed-"
 NOT_A_SETTING = {"command", "out", "seed", "seeds", "resume", "json", "eval_every", "eval_episodes", "checkpoint_every"}
 NOT_A_SETTING |= {"read", "workers", "address"}  # what training found in the demos, and where it ran
 
+LEFT_OPEN = {
+    "gamma": "gamma", "temperature": "temperature", "candidates": "candidates", "chunk": "window", "near_m": "near_m",
+    "practice_noise": "most_noise",
+}  # fmt: skip
+"""Settings whose default depends on the task and the version, and what a policy calls them."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -49,10 +55,21 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """What was asked for, without names and seeds: equal for the seeds of one setting.
 
-        A setting that did not exist yet when the run was made has its default.
+        A setting that did not exist yet when the run was made has its default. Where nothing was asked for, which means
+        now this, now that, it is what the policy came to have.
         """
-        named = {**_defaults(), **self.config}
-        return {k: v for k, v in named.items() if k not in NOT_A_SETTING}
+        named, had = {**_defaults(), **self.config}, self._policy
+        meant = {k: had[field] for k, field in LEFT_OPEN.items() if named.get(k) is None and field in had}
+        return {k: v for k, v in {**named, **meant}.items() if k not in NOT_A_SETTING}
+
+    @cached_property
+    def _policy(self) -> dict[str, Any]:
+        """What the last finished checkpoint says of its policy; nothing before the first, or where it is damaged."""
+        try:
+            found = json.loads((self.path / "checkpoints" / f"{self.step:08d}" / "config.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def demos(self) -> int | None:

@@ -50,6 +50,10 @@ def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
         raise LfdError(f"{spec.env_id} has discrete actions, {config.algo} needs continuous ones; use iq or sqil")
     if config.state_only and config.algo != "iq":
         raise LfdError(f"--state-only is IQ-Learn's, --algo is {config.algo}; use --algo iq or leave it out")
+    if config.state_only and config.mode == "offline":
+        raise LfdError("--state-only looks at no action, so practice alone ties one to what follows; use --mode online")
+    if config.algo == "dac" and config.mode == "offline":
+        raise LfdError("--algo dac tells the policy's rows from the demos', offline there are none; use --mode online")
     if config.state_only and config.bc_weight not in (None, 0.0):
         raise LfdError(f"--state-only looks at no action, --bc-weight {config.bc_weight} clones them; leave one out")
     if config.practice_noise is not None and not wanders(config, spec.chooses):
@@ -101,8 +105,8 @@ def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool, 
     if config.algo == "sqil":
         return sqil_absorbing_value(gamma)
     if not demos_end:
-        return -reward_bound(config.chi2_alpha) / (1.0 - gamma)
-    return bounded_absorbing_value(config.chi2_alpha, gamma)
+        return -reward_bound(config.chi2_alpha, config.divergence) / (1.0 - gamma)
+    return bounded_absorbing_value(config.chi2_alpha, gamma, config.divergence)
 
 
 def _behaviour_cloning(

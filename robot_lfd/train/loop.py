@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import gymnasium as gym
@@ -26,7 +27,7 @@ from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics, NoMetrics
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.resume import check_statistics
+from robot_lfd.train.resume import changes_of, check_statistics
 
 LOG_EVERY = 100
 WARM_UP_ROWS = 200  # practice steps before the first online update of a soft actor-critic
@@ -79,10 +80,17 @@ class Session(ABC):
             work(lambda: bar.advance(task))
 
     def write_config(self, read: dict[str, Any]) -> None:
-        """Writes the run's settings and, under `read`, what training found in the demos."""
+        """Writes the run's settings, what training found in the demos, and under `changes` what was other before."""
         if not self.writes:
             return
-        document = {"command": "train", **dataclasses.asdict(self.config), "read": read}
+        file = self.config.out / "config.json"
+        begun = read_json(file) if self.step and file.exists() else {}
+        changed, noted = changes_of(self.config, begun), begun.get("changes", [])
+        noted = [*noted, {"step": self.step, **changed}] if changed else noted
+        for name, (before, now) in changed.items():
+            Console().print(f"from step {self.step} on --{name.replace('_', '-')} is {now}; before {before}")
+        told = {"read": read, **({"changes": noted} if noted else {})}
+        document = {"command": "train", **dataclasses.asdict(self.config), **told}
         (self.config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
 
     def is_evaluated(self) -> bool:
@@ -149,42 +157,60 @@ class Session(ABC):
 
 
 def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str) -> dict[str, float]:
-    """Runs to step `total`; checkpoints on the way, at the end, and when interrupted. Returns the last scalars."""
+    """Runs to step `total`; checkpoints on the way, at the end, and when interrupted. Returns the last scalars.
+
+    Whoever interrupts waits for the step to end, so that what is kept is whole; who does so twice does not wait, and
+    the checkpoint before is what is left.
+    """
     scalars = dict[str, float]()
     began, first = time.perf_counter(), session.step
-    with progress_bar(shown=session.writes) as bar, _ended_by_signal():
+    with progress_bar(shown=session.writes) as bar, _asked_to_end() as asked:
         task = bar.add_task(title, total=total, completed=session.step, note="")
-        try:
-            while session.step < total:
-                scalars = session.one_step() or scalars
-                if session.step % LOG_EVERY == 0 or session.step == total or "eval_success" in scalars:
-                    rate = (session.step - first) / (time.perf_counter() - began)
-                    scalars |= session.log(scalars, rate)
-                    bar.update(task, completed=session.step, note=_note(scalars, rate))
-                if session.step % checkpoint_every == 0 and session.step < total:
-                    session.save()
-                    if bar.disable and session.writes:  # into a file: a line where a terminal has a bar
-                        rate = (session.step - first) / (time.perf_counter() - began)
-                        bar.console.print(f"{title}: step {session.step} of {total}, {_note(scalars, rate)}")
-        except KeyboardInterrupt:
-            session.save()
-            raise
-    session.save()
+        while session.step < total and not asked:
+            scalars = session.one_step() or scalars
+            rate = (session.step - first) / (time.perf_counter() - began)
+            if session.step % LOG_EVERY == 0 or session.step == total or "eval_success" in scalars:
+                scalars |= session.log(scalars, rate)
+                bar.update(task, completed=session.step, note=_note(scalars, rate))
+            if session.step % checkpoint_every == 0 and session.step < total:
+                session.save()
+                if bar.disable and session.writes:  # into a file: a line where a terminal has a bar
+                    bar.console.print(f"{title}: step {session.step} of {total}, {_note(scalars, rate)}")
+        session.save()
+        if asked:
+            raise KeyboardInterrupt
     return {k: v for k, v in scalars.items() if k.startswith(("practice", "eval", "bc_loss", "critic_loss"))}
 
 
+class _Asked:
+    """Whether somebody asked for the end, by a signal; at the second one the program ends as it usually does."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __bool__(self) -> bool:
+        return self._told
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Takes a signal."""
+        if self._told:
+            raise KeyboardInterrupt
+        self._told = True
+
+
 @contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """Makes SIGTERM, by which schedulers and `kill` end a program, what Ctrl-C is: the last step is kept."""
-    ours = threading.current_thread() is threading.main_thread()  # only the main one is told of signals
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # Ray's processes have a way of their own
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _asked_to_end() -> Iterator[_Asked]:
+    """Takes Ctrl-C, and SIGTERM by which schedulers and `kill` end a program, as a wish to end after this step."""
+    asked, before = _Asked(), dict[signal.Signals, Any]()
+    if threading.current_thread() is threading.main_thread():  # only the main one is told of signals
+        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            if signal.getsignal(number) is usual:  # Ray's processes have a way of their own, `nohup` ignores Ctrl-C
+                before[number] = signal.signal(number, asked)
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 def progress_bar(*, shown: bool = True) -> Progress:

@@ -1,4 +1,7 @@
-"""Options of `lfd train` that count with pictures, on state, or with some algorithms alone: none is just ignored."""
+"""Options of `lfd train` that count with pictures, on state, or with some algorithms alone: none is just ignored.
+
+What every run has, or may have in a benchmark of several algorithms, is taken by all: widths, discounts, budgets.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import dataclasses
 
 from robot_lfd.errors import LfdError
 from robot_lfd.train.config import TrainConfig
+from robot_lfd.train.numbers import check_numbers
 
 SOFT = ("iq", "sqil")  # algorithms of the soft actor-critic that learn from pictures
 DEFAULT_STEPS = {"bc": 5_000, "distill": 8_000, "iq": 10_000, "sqil": 10_000}
@@ -38,6 +42,8 @@ def check_options(config: TrainConfig) -> None:
             raise LfdError(f"{option} is for --obs state, --obs is {config.obs}; leave it out")
         elif name in _unused(config):
             raise LfdError(f"{option} changes nothing with --obs pixels --algo {config.algo}; leave it out")
+        if config.obs == "state" and name in _unused_on_state(config):
+            raise LfdError(f"{option} changes nothing with --algo {config.algo}; leave it out")
 
 
 def _changed(config: TrainConfig) -> list[str]:
@@ -65,6 +71,24 @@ def _unused(config: TrainConfig) -> set[str]:
     return unused
 
 
+def _unused_on_state(config: TrainConfig) -> set[str]:
+    """Returns the options of a loss that the algorithm does not have; of budgets and networks all may be told."""
+    unused = set[str]()
+    if config.algo != "iq":
+        unused |= {*_OF_IQ} - {"state_only"}  # which has an error of its own
+    if config.algo in ("bc", "valuedice"):
+        unused |= {*_OF_SOFT} - {"gamma", "critics", "no_layer_norm", "bc_weight", "critic_sees", "success_blind"}
+    if config.algo == "bc":
+        unused.add("bc_weight")
+    if config.algo == "dac":
+        unused.add("terminal")
+    if config.memory == "none":
+        unused.add("memory_steps")
+    if config.state_only:
+        unused |= {"q_filter", "action_noise", "bc_decay_steps"}
+    return unused
+
+
 def practises(config: TrainConfig) -> bool:
     """Whether a run from pictures also acts in the simulator."""
     return config.algo == "distill" or (config.algo in SOFT and config.mode == "online")
@@ -76,12 +100,7 @@ def check_pixels(config: TrainConfig) -> None:
         raise LfdError(f"--obs pixels is offered for --algo {', '.join(DEFAULT_STEPS)}, not for {config.algo}")
     if (config.algo == "distill") != (config.teacher is not None):
         raise LfdError("--algo distill and --teacher RUN (a run on state) go together; give both or neither")
-    least = {"frame_stack": 1, "batch_rows": 1, "updates_per_step": 1, "critics": 1, "shift_px": 0, "colour_jitter": 0}
-    for name, floor in least.items():
-        if getattr(config, name) < floor:
-            raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least {floor}")
-    if pixel_steps(config) < 1:
-        raise LfdError(f"--steps is {pixel_steps(config)}, expected at least 1")
+    check_numbers(config)
     _check_encoders(config)
     if config.algo in SOFT and config.value_term == "first":
         raise LfdError("--value-term first draws no first pictures with --obs pixels; use expert or replay")

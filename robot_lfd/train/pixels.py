@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from robot_lfd.train.pixel_agents import eyes_of, make_pixel_agent
 from robot_lfd.train.pixel_options import SOFT, encoder_gradient, is_frozen, pixel_steps, practises
 from robot_lfd.train.pixel_practice import Driver, Explorer, PixelPractice, Together
 from robot_lfd.train.pixel_reading import PixelDemos, read_pixels
-from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
+from robot_lfd.train.resume import alone_in, checkpoint_to_resume, practice_limit
 from robot_lfd.train.several_devices import shared
 
 LABELLED, SEEN = "labelled", "seen"  # folder of a run with the pictures of its practice
@@ -53,12 +54,13 @@ def _run(config: TrainConfig, until: int | None, share: Share) -> dict[str, Any]
     if demos.known:
         out.print("training also uses the simulator's state; the policy that comes out does not see it")
     out.print(f"{config.algo}, {pixel_steps(config)} steps {where}")
-    session = PixelSession(config, spec, demos, teacher, resumed, compute)
     began = time.perf_counter()
-    try:
-        scalars = session.train(until)
-    finally:
-        session.close()
+    with alone_in(config.out) if share.rank == 0 else nullcontext():
+        session = PixelSession(config, spec, demos, teacher, resumed, compute)
+        try:
+            scalars = session.train(until)
+        finally:
+            session.close()
     seconds = round(time.perf_counter() - began, 1)
     out.print(f"done in {seconds:.0f} s; next: lfd eval {config.out}")
     return {

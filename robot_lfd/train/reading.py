@@ -25,6 +25,7 @@ from robot_lfd.train.agents import (
 )
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import Expert, expert_rows
+from robot_lfd.train.numbers import check_numbers
 from robot_lfd.train.pixel_options import check_options, pixel_steps
 from robot_lfd.train.rows import Rows
 from robot_lfd.train.shape import actor_shape
@@ -69,7 +70,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     Raises:
         LfdError: nothing to learn from, settings that contradict each other or the demos.
     """
-    _check_numbers(config)
+    _check_settings(config)
     if not config.demos:
         raise LfdError("no dataset was given; name one or more with --demos")
     stores = [DemoStore.open(path) for path in config.demos]
@@ -103,38 +104,25 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
         hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=gamma,
         temperature=default_temperature(config, chooses, arm), absorbing_value=None,
         discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
-        near_m=_near_m(config, keys, arm), most_noise=default_noise(config, chooses, arm), **shape,
+        near_m=_near_m(config, keys, arm), most_noise=default_noise(config, chooses, arm),
+        state_only=config.state_only, **shape,
     )  # fmt: skip
     spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, chooses))
     check_agent(config, spec)
     return expert, spec
 
 
-def _check_numbers(config: TrainConfig) -> None:
+def _check_settings(config: TrainConfig) -> None:
     if config.algo == "distill":
         raise LfdError("--algo distill makes a policy that sees pictures; add --obs pixels")
     check_options(config)
-    for name in ("batch_rows", "critics", "updates_per_step", "practice_per_update", "copies", "frame_stack"):
-        if getattr(config, name) is not None and getattr(config, name) < 1:
-            raise LfdError(f"--{name.replace('_', '-')} is {getattr(config, name)}, expected at least 1")
+    check_numbers(config)
     if config.copies > 1 and mode_of(config) == "offline":
         raise LfdError("--copies is for practice, and this run has none; leave it out, or say --mode online")
     if config.practice_per_update not in (None, 1):
         _check_practice(config)
     if config.no_own_successes and not may_keep_own(config):
         raise LfdError("--no-own-successes: none would count here; leave it out")
-    if steps_of(config) < 1:
-        raise LfdError(f"--steps is {steps_of(config)}, expected at least 1")
-    if config.gamma is not None and not 0.0 < config.gamma < 1.0:
-        raise LfdError(f"--gamma is {config.gamma}, expected a number between 0 and 1")
-    if config.chi2_alpha <= 0.0:
-        raise LfdError(f"--chi2-alpha is {config.chi2_alpha}, expected more than 0")
-    if config.temperature is not None and config.temperature <= 0.0:
-        raise LfdError(f"--temperature is {config.temperature}, expected more than 0")
-    if config.practice_noise is not None and config.practice_noise <= 0.0:
-        raise LfdError(f"--practice-noise is {config.practice_noise}, expected more than 0")
-    if config.action_noise < 0.0:
-        raise LfdError(f"--action-noise is {config.action_noise}, expected 0 or more")
 
 
 def _check_practice(config: TrainConfig) -> None:
@@ -151,8 +139,6 @@ def _near_m(config: TrainConfig, keys: Sequence[str], arm: bool) -> float:
     distances = distance_columns(keys, [1] * len(keys))
     if config.near_m is None:
         return USUAL_NEAR_M if arm and distances and config.frame_stack == 1 else 0.0
-    if config.near_m < 0.0:
-        raise LfdError(f"--near-m is {config.near_m}, expected metres, or 0 for none")
     if config.near_m and config.frame_stack > 1:
         raise LfdError("--near-m and --frame-stack: not together so far; leave one out")
     if config.near_m and not distances:

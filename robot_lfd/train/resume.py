@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from robot_lfd.checkpoint import finished_checkpoints, load_policy, read_json
+from robot_lfd.durable import held
 from robot_lfd.envs.registry import time_limit
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.reading import may_keep_own, practice_of
+
+KEPT = (
+    "seed", "mode", "success_blind", "divergence", "chi2_alpha", "value_term", "state_only", "learn_temperature",
+    "keep_pauses",
+)  # fmt: skip
+"""Settings that a run keeps to its end: with others its rows would be of two worlds, or its Q of two rewards."""
+NOT_NOTED = (
+    "demos", "out", "steps", "resume", "seeds", "workers", "address", "json", "eval_every", "eval_episodes",
+    "checkpoint_every",
+)  # fmt: skip
+
+
+LEAST_DECISIONS = 10  # that a practice episode has room for, where demos are of a few steps
 
 
 def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
@@ -33,6 +51,7 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
         raise LfdError(
             f"run '{config.out}' was begun with --copies {copies}, found {config.copies}; choose another --out"
         )
+    _check_kept(config, begun)
     _check_own(config, begun)
     told = begun.get("practice_per_update", 1)  # null: the default, since there is one by task
     if config.practice_per_update is None and told is not None and told != practice_of(config, spec):
@@ -46,7 +65,35 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
     return finished[-1]
 
 
-def _check_own(config: TrainConfig, begun: dict) -> None:
+@contextmanager
+def alone_in(run: Path) -> Iterator[None]:
+    """Keeps other trainings out of a run folder meanwhile. Raises LfdError where one is there already."""
+    folder = run / "checkpoints"  # not the run itself: that is what a sweep holds
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder, wait=False) as got:
+        if not got:
+            raise LfdError(f"another lfd train writes to '{run}' just now; wait for it, or choose another --out")
+        yield
+
+
+def changes_of(config: TrainConfig, begun: dict[str, Any]) -> dict[str, list[Any]]:
+    """Returns the settings that a run goes on with otherwise than it stood in its config.json, as [before, now]."""
+    now = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    names = [k for k in now if k in begun and k not in NOT_NOTED]
+    return {k: [begun[k], now[k]] for k in names if begun[k] != now[k]}
+
+
+def _check_kept(config: TrainConfig, begun: dict[str, Any]) -> None:
+    for name, (before, now) in changes_of(config, begun).items():
+        if name in KEPT:
+            option = f"--{name.replace('_', '-')}"
+            how = f"with {option} {before}, found {now}"
+            if isinstance(before, bool):
+                how = f"{'with' if before else 'without'} {option}"
+            raise LfdError(f"run '{config.out}' was begun {how}; go on so, or choose another --out")
+
+
+def _check_own(config: TrainConfig, begun: dict[str, Any]) -> None:
     """Raises LfdError where a run that counts its own successes would stop to, or one that does not would begin to.
 
     Runs of earlier versions did so only where they were told to, with `own_successes`.
@@ -73,8 +120,15 @@ def _near(begun: list[float], now: list[float]) -> bool:
 
 
 def practice_limit(config: TrainConfig, spec: PolicySpec, mean_steps: float) -> int | None:
-    """Returns the longest practice episode: twice a usual demo, so that a lost policy starts afresh soon."""
+    """Returns the longest practice episode: twice a usual demo, so that a lost policy starts afresh soon.
+
+    Raises:
+        LfdError: it was asked to be shorter than one decision, of which nothing could be learned.
+    """
+    row = spec.spans.row
+    if config.practice_limit is not None and config.practice_limit < row:
+        raise LfdError(f"--practice-limit is {config.practice_limit}, expected at least {row}: a decision's steps")
     if config.practice_limit is not None:
         return config.practice_limit
-    registered, usual = time_limit(spec.env_id), round(2 * mean_steps)
+    registered, usual = time_limit(spec.env_id), max(round(2 * mean_steps), LEAST_DECISIONS * row)
     return usual if registered is None else min(usual, registered)

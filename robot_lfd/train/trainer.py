@@ -32,7 +32,7 @@ from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.reading import keeps_own, mode_of, practice_of, read, steps_of
-from robot_lfd.train.resume import checkpoint_to_resume, practice_limit
+from robot_lfd.train.resume import alone_in, checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Choices, Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
 
@@ -55,13 +55,16 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
     out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
     out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
     began, limit = time.perf_counter(), practice_limit(config, spec, usual_steps(expert))
-    with joined(config.rollout_workers, config.address) if config.rollout_workers else nullcontext() as cluster:
+    workers = joined(config.rollout_workers, config.address) if config.rollout_workers else nullcontext()
+    with alone_in(config.out), workers as cluster:
         session = _Session(config, spec, expert, limit, resumed, cluster)
         try:
             scalars = session.train(until)
         finally:
             session.close()
     seconds = round(time.perf_counter() - began, 1)
+    if not session.is_warm:
+        out.print(f"too little practice for one gradient step, for which {WARM_UP_ROWS} rows are needed: more --steps")
     out.print(f"done in {seconds:.0f} s; next: lfd eval {config.out}")
     numbers = {k: round(v, 4) for k, v in scalars.items()}
     return {
@@ -125,16 +128,20 @@ class _Session(Session):
                 self.practice.step()
             replay = self.practice.replay
         self.step += 1
-        if replay is not None and len(replay) < WARM_UP_ROWS:
-            return None
-        for _ in range(self.config.updates_per_step):
+        found = dict[str, float]()
+        for _ in range(self.config.updates_per_step if self.is_warm else 0):
             found = self.agent.update(self._draw(replay))
         broken = [k for k, v in found.items() if not np.isfinite(v)]
         if broken:
             raise Diverged(f"training diverged at step {self.step}: {', '.join(broken)} is not finite; lower --gamma")
         if self.is_evaluated():
             found["eval_success"] = self.evaluate()
-        return found
+        return found or None
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether there is enough practice to learn from."""
+        return self.practice is None or len(self.practice.replay) >= WARM_UP_ROWS
 
     def _draw(self, replay: Replay | None) -> Any:
         if self.windows is not None:

@@ -22,7 +22,7 @@ from policies.iq_learn import (
     replay_value_term,
     reward_bound,
 )
-from policies.networks import Normaliser
+from policies.networks import Normaliser, soft_value
 from policies.soft_agent import SoftAgent, SoftConfig, advantage_step_loss, clone_loss, soft_step_loss, temperature_loss
 from policies.sqil import sqil_loss
 
@@ -73,27 +73,62 @@ def test_gradients_push_expert_rewards_up_and_cancel_along_a_path():
 
 
 def test_the_optimal_reward_is_the_closed_form_and_stays_inside_its_bound():
-    # Tabular, on states with expert and replay shares d_E, d_rho; V(s) = r here since gamma is 0 and one action exists.
+    # three states with expert and replay shares d_E, d_rho, one action each, and nothing after them: V(s) = Q = r
     d_e, d_rho, chi2_alpha = np.array([0.7, 0.2, 0.1]), np.array([0.1, 0.3, 0.6]), 0.5
-    expert = np.repeat([0, 1, 2], (d_e * 1000).astype(int))
-    replay = np.repeat([0, 1, 2], (d_rho * 1000).astype(int))
-    states = torch.from_numpy(np.concatenate([expert, replay]))
-    is_expert = torch.arange(2000) < 1000
-    # q is free of V (another action), so that the value term of replay is what -d_rho r stands for
+    shares = torch.from_numpy(np.round(10 * np.concatenate([d_e, d_rho])).astype(int))
+    states, is_expert = torch.arange(3).repeat(2).repeat_interleave(shares), torch.arange(20) < 10
     table = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([table], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        r = table[states]
-        loss = -r[is_expert].mean() + r[~is_expert].mean() + r.square().mean() / (4 * chi2_alpha)
+        r, nothing = table[states][None], torch.zeros(1, 20)
+        loss, _ = iq_loss(Judged(r, r, nothing, nothing[0], torch.zeros(1, 0), is_expert), IqConfig(0.0, chi2_alpha))
         loss.backward()
         return loss
 
     optimiser.step(closure)
-    expected = 4 * chi2_alpha * (d_e - d_rho) / (d_e + d_rho)
+    expected = 4 * chi2_alpha * d_e / (d_e + d_rho) - 2 * chi2_alpha  # gamma is 0
     np.testing.assert_allclose(table.detach().numpy(), expected, atol=1e-6)
     assert np.abs(expected).max() < reward_bound(chi2_alpha)
+
+
+def test_the_default_loss_comes_to_rest_where_its_slopes_vanish_by_hand():
+    # three states in a ring, two actions (on by one, on by two); the default loss, its target a copy of the last table
+    gamma, chi2_alpha, temperature = 0.9, 0.5, 0.5
+    expert, own = np.array([[8, 1], [6, 3], [8, 1]]), np.array([[3, 6], [4, 5], [2, 7]])  # how often each was done
+    is_expert = torch.arange(expert.sum() + own.sum()) < expert.sum()
+    pairs = torch.cat([torch.arange(6).repeat_interleave(torch.from_numpy(n.ravel())) for n in (expert, own)])
+    state, action = pairs // 2, pairs % 2
+    following = (state + action + 1) % 3
+    table = torch.zeros(3, 2, dtype=torch.float64, requires_grad=True)
+    target, optimiser = soft_value(table.detach(), temperature), torch.optim.LBFGS([table])
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        value = soft_value(table, temperature)
+        seen = Judged(
+            table[state, action][None], value[state][None], value[following][None], target[following],
+            torch.zeros(1, 0), is_expert,
+        )  # fmt: skip
+        loss, _ = iq_loss(seen, IqConfig(gamma, chi2_alpha))
+        loss.backward()
+        return loss
+
+    for _ in range(200):
+        target = soft_value(table.detach(), temperature)
+        optimiser = torch.optim.LBFGS([table], line_search_fn="strong_wolfe", tolerance_change=1e-14)
+        optimiser.step(closure)
+    q = table.detach().numpy()
+    value = temperature * np.log(np.exp(q / temperature).sum(-1))
+    policy = np.exp((q - value[:, None]) / temperature)
+    d_e, both = expert / expert.sum(), (expert + own) / (expert + own).sum()
+    goes_to = (np.arange(3)[:, None] + np.arange(2) + 1) % 3
+    reached = np.array([both[goes_to == s].sum() for s in range(3)])
+    # dJ/dQ(s, a) = d_E - pi (m(s) - gamma m'(s)) - m(s, a) r / (2 alpha), m the mixture, m' where it leads
+    by_hand = 2 * chi2_alpha * (d_e - policy * (both.sum(-1) - gamma * reached)[:, None]) / both
+    np.testing.assert_allclose(q - gamma * value[goes_to], by_hand, atol=1e-6)
+    assert np.abs(by_hand).max() < reward_bound(chi2_alpha)
 
 
 def test_the_three_estimates_of_the_value_term_are_those_of_the_paper():

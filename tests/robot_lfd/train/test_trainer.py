@@ -27,6 +27,7 @@ from robot_lfd.metrics import read_metrics
 from robot_lfd.train.agents import default_noise, default_temperature, make_agent
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.reading import keeps_own, practice_of, read
+from robot_lfd.train.resume import alone_in, practice_limit
 
 FAST = ["--hidden", "16", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--practice-limit", "40"]
 
@@ -269,7 +270,27 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path,
         (*onto, "--candidates", "4", "--algo", "dac"): "--candidates: not of --algo dac",
         (*onto, "--no-own-successes", "--mode", "offline"): "--no-own-successes: none would count here",
         (*onto, "--no-own-successes", "--success-blind"): "--no-own-successes: none would count here",
-        (*onto, "--memory-steps", "0"): "--memory-steps is 0",
+        (*onto, "--algo", "bc", "--memory", "lstm", "--memory-steps", "0"): "--memory-steps is 0",
+        (*onto, "--memory-steps", "5"): "--memory-steps changes nothing with --algo iq",
+        (*onto, "--algo", "bc", "--q-filter"): "--q-filter changes nothing with --algo bc",
+        (*onto, "--algo", "bc", "--bc-weight", "1"): "--bc-weight changes nothing with --algo bc",
+        (*onto, "--algo", "valuedice", "--terminal", "zero"): "--terminal changes nothing with --algo valuedice",
+        (*onto, "--algo", "sqil", "--divergence", "kl"): "--divergence changes nothing with --algo sqil",
+        (*onto, "--algo", "dac", "--chi2-alpha", "1"): "--chi2-alpha changes nothing with --algo dac",
+        (*onto, "--algo", "dac", "--mode", "offline"): "offline there are none",
+        (*onto, "--state-only", "--q-filter"): "--q-filter changes nothing with --algo iq",
+        (*onto, "--state-only", "--mode", "offline"): "use --mode online",
+        (*onto, "--seed", "-1"): "--seed is -1, expected at least 0",
+        (*onto, "--checkpoint-every", "0"): "--checkpoint-every is 0",
+        (*onto, "--eval-every", "-1"): "--eval-every is -1",
+        (*onto, "--max-demos", "-1"): "--max-demos is -1",
+        (*onto, "--bc-decay-steps", "-5"): "--bc-decay-steps is -5",
+        (*onto, "--bc-weight", "nan"): "--bc-weight is nan, expected 0 or more",
+        (*onto, "--hidden", "16", "0"): "--hidden is 16 0",
+        (*onto, "--candidates", "100000"): "--candidates is 100000, expected at most 4096",
+        (*onto, "--features", "eef_vel", "eef_vel"): "--features names 'eef_vel' twice",
+        (*onto, "--practice-limit", "0"): "--practice-limit is 0",
+        (*onto, "--practice-limit", "3"): "--practice-limit is 3, expected at least 4: a decision's steps",
         (*onto, "--practice-per-update", "0"): "--practice-per-update is 0",
         (*onto, "--practice-per-update", "2", "--mode", "offline"): "this run does not practise",
         (*onto, "--practice-per-update", "2", "--updates-per-step", "2"): "two ends of one choice",
@@ -316,6 +337,54 @@ def test_a_run_is_not_overwritten_and_another_setting_does_not_resume_it(demos: 
     error = capfd.readouterr().err.strip().splitlines()
     assert "was begun with other demos" in error[-1] and "(mean, std, action_std)" in error[-1]
     assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--resume") == 0
+
+
+def test_a_run_keeps_its_seed_and_its_objective_and_writes_down_what_else_was_changed(
+    demos: Path, tmp_path: Path, capfd
+):
+    run = tmp_path / "run"
+    assert train(demos, run, "--seed", "5", "--steps", "8") == 0
+    for more, message in (
+        ((), "begun with --seed 5, found 0"),
+        (("--seed", "5", "--success-blind"), "begun without --success-blind"),
+        (("--seed", "5", "--divergence", "kl"), "begun with --divergence chi2-mixture, found kl"),
+    ):
+        assert train(demos, run, *more, "--steps", "9", "--resume") == 1
+        assert message in capfd.readouterr().err
+    assert train(demos, run, "--seed", "5", "--steps", "9", "--bc-weight", "0.2", "--resume") == 0
+    assert "from step 8 on --bc-weight is 0.2; before None" in capfd.readouterr().out
+    assert train(demos, run, "--seed", "5", "--steps", "10", "--bc-weight", "0.2", "--resume") == 0
+    kept = json.loads((run / "config.json").read_text())
+    assert kept["changes"] == [{"step": 8, "bc_weight": [None, 0.2]}]
+
+
+def test_two_trainings_do_not_write_into_one_run_at_once(demos: Path, tmp_path: Path, capfd):
+    with alone_in(tmp_path / "run"):
+        assert train(demos, tmp_path / "run", "--steps", "5") == 1
+    assert "another lfd train writes to" in capfd.readouterr().err
+    assert train(demos, tmp_path / "run", "--steps", "5") == 0
+
+
+def test_demos_of_a_few_steps_leave_practice_room_for_decisions_and_too_little_of_it_is_said(
+    demos: Path, tmp_path: Path, capfd
+):
+    spec = read(TrainConfig(demos=(demos,), out=Path("unused")))[1]
+    usual = TrainConfig(demos=(demos,), out=Path("unused"))
+    assert practice_limit(usual, spec, 1.0) == 10 * spec.window == 40
+    assert practice_limit(usual, spec, 60.0) == 120
+    assert train(demos, tmp_path / "run", "--steps", "100") == 0
+    assert "too little practice for one gradient step" in capfd.readouterr().out
+
+
+def test_a_policy_of_observations_alone_recovers_its_reward_from_values_alone(demos: Path, tmp_path: Path):
+    assert train(demos, tmp_path / "run", "--steps", "210", "--state-only") == 0
+    policy = robot_lfd.load_policy(tmp_path / "run")
+    store = DemoStore.open(demos)
+    demo = store[store.ids()[0]]
+    now, after = ({k: v[a:b] for k, v in demo.obs.items()} for a, b in ((0, -1), (1, None)))
+    reward = policy.recovered_reward(now, demo.action, after, np.zeros(len(demo), bool))
+    expected = policy.value(now) - policy.spec.gamma * policy.value(after)
+    np.testing.assert_allclose(reward, expected, rtol=1e-5)
 
 
 def test_a_run_goes_on_as_it_began_with_what_it_solves_itself(demos: Path, tmp_path: Path, capfd):
