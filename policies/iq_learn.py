@@ -51,6 +51,7 @@ class IqConfig:
         divergence: "chi2-mixture" regularises both halves of the batch; the others are the paper's appendix B.
         value_term: how (1 - gamma) E[V(s_0)] is estimated.
         own_next_value: V(s') in the rewards is that of the critics themselves, with gradient; else the target critics'.
+        target_bound: V(s') of the target critics is cut to [-target_bound, target_bound] (LS-IQ); None: as it is.
         state_only: rewards r(s, s') = V(s) - gamma V(s'): the demos' actions are not looked at (Sec. 5.4).
     """
 
@@ -60,11 +61,14 @@ class IqConfig:
     value_term: ValueTerm = "replay"
     state_only: bool = False
     own_next_value: bool = False
+    target_bound: float | None = None
 
 
 def iq_loss(judged: Judged, config: IqConfig) -> tuple[torch.Tensor, Terms]:
     """Returns -J(Q) averaged over the N critics, and its terms."""
     worth = judged.value if config.state_only else judged.q
+    if config.target_bound is not None:
+        judged = bounded_targets(judged, config.target_bound)
     reward = (own_reward if config.own_next_value else target_reward)(worth, judged, config.gamma)  # (N, B)
     expert = reward[:, judged.is_expert]
     value_term = VALUE_TERMS[config.value_term](judged, config.gamma)
@@ -72,6 +76,14 @@ def iq_loss(judged: Judged, config: IqConfig) -> tuple[torch.Tensor, Terms]:
     spread = mixture_chi2(reward, config.chi2_alpha) if config.divergence == "chi2-mixture" else reward.new_zeros(())
     loss = -gain + value_term + spread
     return loss, {"expert_reward": expert.mean(), "value_gap": value_term, "regulariser": spread + expert.mean() - gain}
+
+
+def bounded_targets(judged: Judged, bound: float) -> Judged:
+    """Returns the same with V(s') of the target critics within [-bound, bound], beyond which no reward can lead.
+
+    Source: Al-Hafez et al. 2023 (LS-IQ), Sec. 3.2: the bounds of r bound every Q, so that targets may be cut there.
+    """
+    return judged._replace(target_next_value=judged.target_next_value.clamp(-bound, bound))
 
 
 def target_reward(worth: torch.Tensor, judged: Judged, gamma: float) -> torch.Tensor:

@@ -72,7 +72,7 @@ class SoftConfig:
         most_noise: of the actor, see TanhGaussianActor.
         q_filter: cloning counts only where the critics rate the demo's action above the actor's own.
         actor_step: "soft" climbs Q; "advantage" clones the batch's actions, the better the more.
-        action_noise: standard deviation of noise on the demos' actions, in [-1, 1] units.
+        action_noise: standard deviation of noise on the demos' actions as the critics see them, in [-1, 1] units.
         w1_penalty: weight of the gradient penalty; 0: none.
     """
 
@@ -208,7 +208,7 @@ class SoftAgent:
             own, log_prob = tanh_gaussian(self.actor, head, self._noise(len(head)))
             bonus = -self.temperature * log_prob  # (2 B + F,) the entropy's share of V
         normal = self.critic.normaliser(torch.cat([batch.obs, later]))
-        points = torch.cat([torch.cat([normal[:rows], normal]), torch.cat([batch.action, own])], 1)
+        points = torch.cat([torch.cat([normal[:rows], normal]), torch.cat([self._judged_action(batch), own])], 1)
         with torch.no_grad():
             target_q = self._judge_after(points[2 * rows : 3 * rows]).squeeze(-1).mean(0)
         q, values = self._judge(points).squeeze(-1).split([rows, rows + rows + first], 1)  # in one forward
@@ -257,7 +257,7 @@ class SoftAgent:
         if c.q_filter:
             better = (self._rated(normal[expert], batch.action[expert]).mean(0) > q[:, expert].mean(0)).float()
         best = torch.tanh(head[expert, : self.action_size])
-        clone = clone_loss(best, self._noisy(batch.action[expert]), better)
+        clone = clone_loss(best, batch.action[expert], better)
         descend(self.actor_optimiser, step + falling(c.bc_weight, self.updates, c.bc_decay_steps) * clone)
         terms = {"actor_soft": step, "actor_bc": clone, "entropy": -log_prob.mean()}
         return {**terms, **self._temperature_step(log_prob)}
@@ -266,10 +266,16 @@ class SoftAgent:
         """Returns Q (N, B) with a gradient for what is rated, none for the critics."""
         return self._judge.frozen(torch.cat([normal, action], 1)).squeeze(-1)
 
-    def _noisy(self, action: torch.Tensor) -> torch.Tensor:
+    def _judged_action(self, batch: Batch) -> torch.Tensor:
+        """Returns the actions as the critics see them, (B, A): the demos' with noise, where it is asked for.
+
+        In the cloning term noise would change nothing on average; the critics learn from it that what lies beside a
+        demo's action is worth nearly as much.
+        """
         if self.config.action_noise == 0.0:
-            return action
-        return (action + self.config.action_noise * self._noise(len(action))).clamp(-1.0, 1.0)
+            return batch.action
+        noisy = (batch.action + self.config.action_noise * self._noise(len(batch.action))).clamp(-1.0, 1.0)
+        return torch.where(batch.is_expert[:, None], noisy, batch.action)
 
     def _temperature_step(self, log_prob: torch.Tensor) -> Terms:
         if self.config.learn_temperature:

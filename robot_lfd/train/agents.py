@@ -34,7 +34,7 @@ OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weig
 def make_agent(config: TrainConfig, spec: PolicySpec, rows: Rows) -> Agent | SequenceCloning:
     """Returns a new agent for the algorithm named in `config`, normalising by the demos' statistics."""
     spread = torch.from_numpy(np.atleast_1d(rows.action.std(0)))
-    normaliser = spec.sight(normaliser_of(rows))
+    normaliser = spec.sight(normaliser_of(rows, scaled=not config.no_normalisation))
     if spec.candidates:
         return _candidate_agent(config, spec, normaliser, spread)
     return _MAKERS[config.algo](config, spec, normaliser, spread)
@@ -50,6 +50,8 @@ def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
         raise LfdError(f"{spec.env_id} has discrete actions, {config.algo} needs continuous ones; use iq or sqil")
     if config.state_only and config.algo != "iq":
         raise LfdError(f"--state-only is IQ-Learn's, --algo is {config.algo}; use --algo iq or leave it out")
+    if config.bound_targets and learns_by_likelihood(config, spec.chooses):
+        raise LfdError("--bound-targets: offline a choice has no target critics; leave it out")
     if config.state_only and config.mode == "offline":
         raise LfdError("--state-only looks at no action, so practice alone ties one to what follows; use --mode online")
     if config.algo == "dac" and config.mode == "offline":
@@ -124,6 +126,8 @@ def iq_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
     choices = IqConfig(
         spec.decision_gamma, config.chi2_alpha, config.divergence, config.value_term, config.state_only,
         own_next_value=learns_by_likelihood(config, spec.chooses),
+        target_bound=bounded_absorbing_value(config.chi2_alpha, spec.decision_gamma, config.divergence)
+        if config.bound_targets else None,
     )  # fmt: skip
     return functools.partial(iq_loss, config=choices)
 
@@ -171,7 +175,7 @@ def _soft_q(
     settings = replace(
         usual, hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
         layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, usual.bc_weight),
-        bc_decay_steps=config.bc_decay_steps,
+        bc_decay_steps=config.bc_decay_steps, ema_share=_ema_share(config, usual.ema_share),
     )  # fmt: skip
     return SoftQAgent(loss, spec.absorbing_value, normaliser, actions, settings, config.seed)
 
@@ -196,8 +200,13 @@ def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
         learn_temperature=config.learn_temperature, most_noise=spec.most_noise,
         bc_weight=_cloning_weight(config, usual), bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter,
         actor_step=config.actor_step, action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
+        ema_share=_ema_share(config, SoftConfig.ema_share),
         w1_penalty=W1_PENALTY if config.divergence == "w1" and config.algo == "iq" else 0.0,
     )  # fmt: skip
+
+
+def _ema_share(config: TrainConfig, usual: float) -> float:
+    return usual if config.ema_share is None else config.ema_share
 
 
 def _cloning_weight(config: TrainConfig, usual: float) -> float:

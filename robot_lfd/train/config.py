@@ -97,6 +97,8 @@ class TrainConfig:
     terminal: Literal["bound", "zero", "bootstrap"] | None = None
     """Value after the task's end: its bound, zero, or as if the episode went on. Default: bound; iq offline on discrete
     actions zero."""
+    bound_targets: Flag = False
+    """iq: cut the target critics' values at the most that rewards can sum to."""
     temperature: float | None = None
     """Entropy temperature. Default: on arms 0.02, elsewhere 0.006; for a choice (discrete actions, candidates) 0.1."""
     learn_temperature: Flag = False
@@ -124,12 +126,17 @@ class TrainConfig:
     """bc: say a chunk at every step and do the mean of all that was said about it."""
     bc_decay_steps: int = 0
     """The cloning weight falls to a tenth over so many steps; 0: it stays."""
+    ema_share: float | None = None
+    """iq, sqil, dac: acts by an average of the weights that takes in so much of them each step; 1: no average.
+    Default: 0.005; iq offline on discrete actions 0.001."""
+    no_normalisation: Flag = False
+    """Control experiment: networks see observations as they are, not scaled by the demos' mean and deviation."""
     q_filter: Flag = False
     """Clone the demo's action only where the critics rate it above the policy's own."""
     actor_step: Literal["soft", "advantage"] = "soft"
     """soft: climb Q; advantage: clone the batch's actions, the better the more."""
     action_noise: float = 0.0
-    """Standard deviation of noise on the demos' actions, of the range [-1, 1]."""
+    """Standard deviation of noise on the demos' actions as the critics see them, of the range [-1, 1]."""
     n_step: int = 1
     """iq and sqil on state: a reward, and the value after it, count over so many steps at once."""
     updates_per_step: int = 1

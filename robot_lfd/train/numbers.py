@@ -28,6 +28,7 @@ def check_numbers(config: TrainConfig) -> None:
         _check(config, name, "more than 0", lambda x: x > 0.0)
     for name in FROM_NOUGHT:
         _check(config, name, "0 or more", lambda x: x >= 0.0)
+    _check(config, "ema_share", "more than 0, at most 1", lambda x: 0.0 < x <= 1.0)
     _check(config, "gamma", "a number between 0 and 1", lambda x: 0.0 < x < 1.0)
     _check(config, "candidates", f"at most {MOST_CANDIDATES}", lambda x: x <= MOST_CANDIDATES)
     if any(width < 1 for width in config.hidden):

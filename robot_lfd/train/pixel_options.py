@@ -21,6 +21,7 @@ _WITH_PICTURES = (
 _ON_STATE = (
     "near_m", "no_own_successes", "candidates", "n_step", "bc_head", "memory", "memory_steps", "chunk_blend",
     "correction_weight", "copies", "practice_per_update", "practice_noise", "rollout_workers", "staleness_bound",
+    "bound_targets", "ema_share", "no_normalisation",
 )  # fmt: skip
 _OF_CLONING = ("chunk", "chunk_execute")
 _OF_SOFT = (
@@ -75,9 +76,16 @@ def _unused_on_state(config: TrainConfig) -> set[str]:
     """Returns the options of a loss that the algorithm does not have; of budgets and networks all may be told."""
     unused = set[str]()
     if config.algo != "iq":
-        unused |= {*_OF_IQ} - {"state_only"}  # which has an error of its own
+        unused |= {*_OF_IQ, "bound_targets"} - {"state_only"}  # which has an error of its own
     if config.algo in ("bc", "valuedice"):
-        unused |= {*_OF_SOFT} - {"gamma", "critics", "no_layer_norm", "bc_weight", "critic_sees", "success_blind"}
+        unused |= {*_OF_SOFT, "ema_share"} - {
+            "gamma",
+            "critics",
+            "no_layer_norm",
+            "bc_weight",
+            "critic_sees",
+            "success_blind",
+        }
     if config.algo == "bc":
         unused.add("bc_weight")
     if config.algo == "dac":

@@ -21,7 +21,7 @@ from robot_lfd.train.reading import may_keep_own, practice_of
 
 KEPT = (
     "seed", "mode", "success_blind", "divergence", "chi2_alpha", "value_term", "state_only", "learn_temperature",
-    "keep_pauses",
+    "bound_targets", "no_normalisation", "keep_pauses",
 )  # fmt: skip
 """Settings that a run keeps to its end: with others its rows would be of two worlds, or its Q of two rewards."""
 NOT_NOTED = (

@@ -113,8 +113,14 @@ def statistics_of(rows: np.ndarray) -> Normaliser:
     return Normaliser(torch.from_numpy(rows.mean(0)), torch.from_numpy(rows.std(0)))
 
 
-def normaliser_of(rows: Rows) -> Normaliser:
-    """Returns the normaliser of demos' observations; where actions are discrete, `evened_statistics_of` them."""
+def normaliser_of(rows: Rows, *, scaled: bool = True) -> Normaliser:
+    """Returns the normaliser of demos' observations; where actions are discrete, `evened_statistics_of` them.
+
+    Args:
+        scaled: whether it changes anything: else it is one that shows observations as they are.
+    """
+    if not scaled:
+        return Normaliser(torch.zeros(rows.obs.shape[1]), torch.ones(rows.obs.shape[1]), floor=0.0)
     return evened_statistics_of(rows.obs) if rows.action.ndim == 1 else statistics_of(rows.obs)
 
 

@@ -160,6 +160,6 @@ class _Session(Session):
 
     def stats(self) -> dict[str, list[float]]:
         """Returns mean and std of each feature column, and the actions' std."""
-        known = normaliser_of(self.rows)
+        known = normaliser_of(self.rows, scaled=not self.config.no_normalisation)
         spread = np.atleast_1d(self.rows.action.std(0)).tolist()
         return {"mean": known.mean.tolist(), "std": known.std.tolist(), "action_std": spread}

@@ -48,6 +48,15 @@ def test_the_loss_equals_the_numbers_worked_by_hand():
     assert float(loss) == pytest.approx(-1.0 - 0.25 + 1.75)
 
 
+def test_targets_beyond_what_rewards_can_sum_to_are_cut_there():
+    q, target = torch.zeros(1, 4), torch.tensor([30.0, -30.0, 3.0, 0.0])
+    _, cut = iq_loss(judged(q, q, q, target), IqConfig(gamma=0.5, target_bound=4.0))
+    assert float(cut["expert_reward"]) == pytest.approx((-0.5 * 4.0 + 0.5 * 4.0) / 2)
+    assert float(cut["regulariser"]) == pytest.approx((4.0 + 4.0 + 2.25) / 4 / 2)
+    _, whole = iq_loss(judged(q, q, q, target), IqConfig(gamma=0.5))
+    assert float(whole["regulariser"]) == pytest.approx((225.0 + 225.0 + 2.25) / 4 / 2)
+
+
 def test_twin_critics_are_averaged_not_mixed():
     rng = torch.Generator().manual_seed(0)
     q, value, next_value = (torch.randn(2, 4, generator=rng) for _ in range(3))

@@ -45,6 +45,7 @@ def train(demos: Path, out: Path, *more: str) -> int:
         ("iq", "online", ("--candidates", "0")),
         ("iq", "online", ("--candidates", "0", "--practice-noise", "0.05")),
         ("iq", "online", ("--practice-per-update", "3")),
+        ("iq", "online", ("--ema-share", "1", "--bound-targets", "--no-normalisation")),
         ("iq", "online", ("--frame-stack", "3", "--n-step", "2")),
         pytest.param("iq", "online", ("--copies", "2"), marks=pytest.mark.slow),
         pytest.param("iq", "online", ("--copies", "2", "--candidates", "3"), marks=pytest.mark.slow),
@@ -280,6 +281,9 @@ def test_what_cannot_work_is_said_in_one_line_before_the_first_step(demos: Path,
         (*onto, "--algo", "dac", "--mode", "offline"): "offline there are none",
         (*onto, "--state-only", "--q-filter"): "--q-filter changes nothing with --algo iq",
         (*onto, "--state-only", "--mode", "offline"): "use --mode online",
+        (*onto, "--algo", "sqil", "--bound-targets"): "--bound-targets changes nothing with --algo sqil",
+        (*onto, "--mode", "offline", "--bound-targets"): "offline a choice has no target critics",
+        (*onto, "--ema-share", "0"): "--ema-share is 0.0, expected more than 0, at most 1",
         (*onto, "--seed", "-1"): "--seed is -1, expected at least 0",
         (*onto, "--checkpoint-every", "0"): "--checkpoint-every is 0",
         (*onto, "--eval-every", "-1"): "--eval-every is -1",
@@ -356,6 +360,17 @@ def test_a_run_keeps_its_seed_and_its_objective_and_writes_down_what_else_was_ch
     assert train(demos, run, "--seed", "5", "--steps", "10", "--bc-weight", "0.2", "--resume") == 0
     kept = json.loads((run / "config.json").read_text())
     assert kept["changes"] == [{"step": 8, "bc_weight": [None, 0.2]}]
+
+
+def test_a_control_sees_observations_as_they_are_and_acts_by_its_last_weights(demos: Path, tmp_path: Path):
+    assert train(demos, tmp_path / "run", "--steps", "210", "--no-normalisation", "--ema-share", "1") == 0
+    stats = json.loads((tmp_path / "run/checkpoints/00000210/stats.json").read_text())
+    assert set(stats["mean"]) == {0.0} and set(stats["std"]) == {1.0}
+    model, training = tensors(tmp_path / "run", 210, "model"), tensors(tmp_path / "run", 210, "training")
+    last = {k.removeprefix("agent.chooser.critic."): v for k, v in training.items() if ".chooser.critic." in k}
+    acts = {k.removeprefix("critic."): v for k, v in model.items() if k.startswith("critic.")}
+    shared = acts.keys() & last.keys()
+    assert shared and all(torch.allclose(acts[k], last[k]) for k in shared)
 
 
 def test_two_trainings_do_not_write_into_one_run_at_once(demos: Path, tmp_path: Path, capfd):
