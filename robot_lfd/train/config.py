@@ -125,7 +125,7 @@ class TrainConfig:
     chunk_blend: Flag = False
     """bc: say a chunk at every step and do the mean of all that was said about it."""
     bc_decay_steps: int = 0
-    """The cloning weight falls to a tenth over so many steps; 0: it stays."""
+    """The cloning weight falls to a tenth over so many gradient steps; 0: it stays."""
     ema_share: float | None = None
     """iq, sqil, dac: acts by an average of the weights that takes in so much of them each step; 1: no average.
     Default: 0.005; iq offline on discrete actions 0.001."""
@@ -153,7 +153,8 @@ class TrainConfig:
     pretrain_steps: int = 1500
     """Gradient steps of behaviour cloning before IQ-Learn begins. Candidates are fitted in twice as many before."""
     practice_limit: int | None = None
-    """Longest practice episode in control steps. Default: twice a mean demo, at most the environment's own."""
+    """Longest practice episode in control steps. Default: twice a mean demo, its pauses left out, at most the
+    environment's own."""
     no_own_successes: Flag = False
     """online: what the policy did in practice episodes that solved the task does not count as a demo's. Without this it
     does, up to half of them."""

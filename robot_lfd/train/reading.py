@@ -146,6 +146,13 @@ def _near_m(config: TrainConfig, keys: Sequence[str], arm: bool) -> float:
     return config.near_m
 
 
+def unchanging(rows: Rows, spec: PolicySpec) -> list[str]:
+    """Returns the features that have one value in all rows; the normaliser's floor keeps them from growing."""
+    still = np.ptp(rows.obs[:, : sum(spec.sizes)], 0) == 0.0
+    first = np.cumsum([0, *spec.sizes])
+    return [k for k, a, b in zip(spec.features, first[:-1], first[1:], strict=True) if still[a:b].all()]
+
+
 def _check_rows(rows: Rows, env_id: str) -> None:
     for name in ("obs", "action", "next_obs"):
         if not np.isfinite(getattr(rows, name)).all():

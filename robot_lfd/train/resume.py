@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,17 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
 def alone_in(run: Path) -> Iterator[None]:
     """Keeps other trainings out of a run folder meanwhile. Raises LfdError where one is there already."""
     folder = run / "checkpoints"  # not the run itself: that is what a sweep holds
+    made = [f for f in (folder, run) if not f.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder, wait=False) as got:
         if not got:
             raise LfdError(f"another lfd train writes to '{run}' just now; wait for it, or choose another --out")
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # what was refused before anything was written leaves no folder
+                for empty in made:
+                    empty.rmdir()
 
 
 def changes_of(config: TrainConfig, begun: dict[str, Any]) -> dict[str, list[Any]]:

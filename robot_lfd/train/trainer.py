@@ -31,7 +31,7 @@ from robot_lfd.train.far_practice import FarPractice
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
-from robot_lfd.train.reading import keeps_own, mode_of, practice_of, read, steps_of
+from robot_lfd.train.reading import keeps_own, mode_of, practice_of, read, steps_of, unchanging
 from robot_lfd.train.resume import alone_in, checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Choices, Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
@@ -53,6 +53,8 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
     resumed = checkpoint_to_resume(config, spec)
     out = Console()
     out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
+    if same := unchanging(expert.rows, spec):
+        out.print(f"the same in all demos, so nothing can be learned of it: {', '.join(same)}")
     out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
     began, limit = time.perf_counter(), practice_limit(config, spec, usual_steps(expert))
     workers = joined(config.rollout_workers, config.address) if config.rollout_workers else nullcontext()

@@ -26,7 +26,7 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.metrics import read_metrics
 from robot_lfd.train.agents import default_noise, default_temperature, make_agent
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.reading import keeps_own, practice_of, read
+from robot_lfd.train.reading import keeps_own, practice_of, read, unchanging
 from robot_lfd.train.resume import alone_in, practice_limit
 
 FAST = ["--hidden", "16", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--practice-limit", "40"]
@@ -371,6 +371,15 @@ def test_a_control_sees_observations_as_they_are_and_acts_by_its_last_weights(de
     acts = {k.removeprefix("critic."): v for k, v in model.items() if k.startswith("critic.")}
     shared = acts.keys() & last.keys()
     assert shared and all(torch.allclose(acts[k], last[k]) for k in shared)
+
+
+def test_what_never_changes_in_the_demos_is_said(demos: Path, tmp_path: Path, capfd):
+    config = TrainConfig(demos=(demos,), out=tmp_path / "run")
+    expert, spec = read(config)
+    assert unchanging(expert.rows, spec) == []
+    first = spec.sizes[0]
+    expert.rows.obs[:, :first] = 0.25
+    assert unchanging(expert.rows, spec) == [spec.features[0]]
 
 
 def test_two_trainings_do_not_write_into_one_run_at_once(demos: Path, tmp_path: Path, capfd):
