@@ -19,7 +19,7 @@ from robot_lfd.train.config import TrainConfig
 
 SEED_FOLDER = "seed-"
 NOT_A_SETTING = {"command", "out", "seed", "seeds", "resume", "json", "eval_every", "eval_episodes", "checkpoint_every"}
-NOT_A_SETTING |= {"read", "workers", "address"}  # what training found in the demos, and where it ran
+NOT_A_SETTING |= {"read", "policy", "workers", "address"}  # what training found and came to, and where it ran
 
 LEFT_OPEN = {
     "gamma": "gamma", "temperature": "temperature", "candidates": "candidates", "chunk": "window", "near_m": "near_m",
@@ -64,7 +64,9 @@ class Run:
 
     @cached_property
     def _policy(self) -> dict[str, Any]:
-        """What the last finished checkpoint says of its policy; nothing before the first, or where it is damaged."""
+        """What the policy came to have where nothing was asked for; earlier versions left it to the checkpoints."""
+        if "policy" in self.config:
+            return self.config["policy"]
         try:
             found = json.loads((self.path / "checkpoints" / f"{self.step:08d}" / "config.json").read_text())
         except (OSError, ValueError):

@@ -26,6 +26,7 @@ from robot_lfd.evaluate import evaluate
 from robot_lfd.evaluations import write_evaluation
 from robot_lfd.metrics import Metrics, NoMetrics
 from robot_lfd.policy_spec import PolicySpec
+from robot_lfd.runs import LEFT_OPEN
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.resume import changes_of, check_statistics
 
@@ -80,7 +81,7 @@ class Session(ABC):
             work(lambda: bar.advance(task))
 
     def write_config(self, read: dict[str, Any]) -> None:
-        """Writes the run's settings, what training found in the demos, and under `changes` what was other before."""
+        """Writes the run's settings, what was left open came to, what was read, and what was other before (`changes`)."""
         if not self.writes:
             return
         file = self.config.out / "config.json"
@@ -89,7 +90,8 @@ class Session(ABC):
         noted = [*noted, {"step": self.step, **changed}] if changed else noted
         for name, (before, now) in changed.items():
             Console().print(f"from step {self.step} on --{name.replace('_', '-')} is {now}; before {before}")
-        told = {"read": read, **({"changes": noted} if noted else {})}
+        policy = {field: getattr(self.spec, field) for field in LEFT_OPEN.values()}
+        told = {"read": read, "policy": policy, **({"changes": noted} if noted else {})}
         document = {"command": "train", **dataclasses.asdict(self.config), **told}
         (self.config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
 
@@ -177,7 +179,7 @@ def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str
                 if bar.disable and session.writes:  # into a file: a line where a terminal has a bar
                     bar.console.print(f"{title}: step {session.step} of {total}, {_note(scalars, rate)}")
         session.save()
-        if asked:
+        if session.step < total:
             raise KeyboardInterrupt
     return {k: v for k, v in scalars.items() if k.startswith(("practice", "eval", "bc_loss", "critic_loss"))}
 

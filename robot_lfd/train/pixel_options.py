@@ -29,6 +29,7 @@ _OF_SOFT = (
     "bc_decay_steps", "q_filter", "actor_step", "action_noise", "success_blind",
 )  # fmt: skip
 _OF_IQ = ("divergence", "chi2_alpha", "value_term", "state_only")
+_SHARED = {"gamma", "critics", "no_layer_norm", "bc_weight", "critic_sees", "success_blind"}
 _OF_PRACTICE = ("updates_per_step", "practice_limit")
 
 
@@ -78,14 +79,7 @@ def _unused_on_state(config: TrainConfig) -> set[str]:
     if config.algo != "iq":
         unused |= {*_OF_IQ, "bound_targets"} - {"state_only"}  # which has an error of its own
     if config.algo in ("bc", "valuedice"):
-        unused |= {*_OF_SOFT, "ema_share"} - {
-            "gamma",
-            "critics",
-            "no_layer_norm",
-            "bc_weight",
-            "critic_sees",
-            "success_blind",
-        }
+        unused |= {*_OF_SOFT, "ema_share"} - _SHARED
     if config.algo == "bc":
         unused.add("bc_weight")
     if config.algo == "dac":

@@ -69,6 +69,20 @@ def test_what_sets_runs_apart_is_named_and_defaults_of_older_runs_are_filled_in(
     assert differences(groups) == {"batch_rows": [128, 64]}
 
 
+def test_two_runs_that_left_a_setting_open_are_of_one_setting_only_if_they_came_to_the_same(tmp_path: Path):
+    for name, temperature in (("a", 0.1), ("b", 0.1), ("c", 0.02)):
+        make_run(tmp_path / name, policy={"temperature": temperature, "window": 4})
+    before = make_run(tmp_path / "d") / "checkpoints" / "00000200" / "config.json"
+    before.write_text(json.dumps({"temperature": 0.02, "window": 4}))  # as earlier versions left it
+    make_run(tmp_path / "e", temperature=0.02, policy={"temperature": 0.02, "window": 4})
+    make_run(
+        tmp_path / "f", changes=[{"step": 100, "bc_weight": [None, 0.2]}], policy={"temperature": 0.1, "window": 4}
+    )
+    groups = families([tmp_path / n for n in "abcdef"])
+    assert [len(g.runs) for g in groups] == [2, 3, 1]
+    assert differences(groups)["temperature"] == [0.1, 0.02, 0.1]
+
+
 def test_the_same_starts_evaluated_twice_count_once(tmp_path: Path, capfd):
     run = make_run(tmp_path / "iq")
     evaluated(run, 200, 10, of=20)
