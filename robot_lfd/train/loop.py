@@ -81,7 +81,7 @@ class Session(ABC):
             work(lambda: bar.advance(task))
 
     def write_config(self, read: dict[str, Any]) -> None:
-        """Writes the run's settings, what was left open came to, what was read, and what was other before (`changes`)."""
+        """Writes the settings, what those left open came to, what was read, and under `changes` what was other before."""
         if not self.writes:
             return
         file = self.config.out / "config.json"
