@@ -81,7 +81,7 @@ class Session(ABC):
             work(lambda: bar.advance(task))
 
     def write_config(self, read: dict[str, Any]) -> None:
-        """Writes the settings, what those left open came to, what was read, and under `changes` what was other before."""
+        """Writes the settings, what those left open came to, what was read, and `changes` since the run began."""
         if not self.writes:
             return
         file = self.config.out / "config.json"
