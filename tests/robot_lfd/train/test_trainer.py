@@ -75,12 +75,22 @@ def test_a_training_that_is_told_to_end_keeps_its_last_step_and_goes_on_from_the
 ):
     run, shown = tmp_path / "run", tmp_path / "shown.txt"
     words = [sys.executable, "-m", "robot_lfd.cli", "train", "--demos", demos, "--out", run, *FAST]
+
+    def as_in_a_terminal() -> None:  # whoever runs the tests in the background hands on that Ctrl-C is ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     with shown.open("w") as out:
-        process = subprocess.Popen([*words, "--steps", "100000", "--checkpoint-every", "100"], stdout=out, stderr=out)
-    while not finished_checkpoints(run) and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(number)
-    assert process.wait(timeout=60) == 1
+        process = subprocess.Popen(
+            [*words, "--steps", "100000", "--checkpoint-every", "100"],
+            stdout=out, stderr=out, preexec_fn=as_in_a_terminal,
+        )  # fmt: skip
+    try:
+        while not finished_checkpoints(run) and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 1
+    finally:
+        process.kill()
     assert "interrupted; what was finished is kept" in shown.read_text()
     assert "iq: step 100 of 100000" in shown.read_text()  # a file has lines where a terminal has a bar
     kept = int(finished_checkpoints(run)[-1].name)
