@@ -6,6 +6,7 @@ python docs/make_deploy_picture.py      needs Xvfb and xdotool (apt-get install 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
 IMAGE = Path(__file__).parent / "images" / "deploy-takeover.png"
+SAMPLE = Path(__file__).parents[1] / "assets" / "samples" / "lift-iq"
 SIZE = "1280x800"
 PATIENCE_S = 120.0
 DRIVEN_STEPS = 15
@@ -39,7 +41,8 @@ def main() -> None:
 def fly(display: str, folder: Path) -> None:
     """Deploys on the display, holds a key, takes the picture, and stops."""
     surroundings = {**os.environ, "DISPLAY": display, "SDL_AUDIODRIVER": "dummy"}
-    words = ["deploy", "sample:lift-iq", "--episodes", "3", "--seed", "4", "--takeover", "keyboard"]
+    shutil.copytree(SAMPLE, folder / "lift-iq")  # the window names what it deploys: no path of this machine
+    words = ["deploy", "lift-iq", "--episodes", "3", "--seed", "4", "--takeover", "keyboard"]
     rollouts = folder / "rollouts"
     argv = [sys.executable, "-m", "robot_lfd.cli", *words, "--record", str(rollouts)]
     process = subprocess.Popen(argv, env=surroundings, cwd=folder)
