@@ -170,14 +170,15 @@ def run_steps(session: Session, *, total: int, checkpoint_every: int, title: str
         task = bar.add_task(title, total=total, completed=session.step, note="")
         while session.step < total and not asked:
             scalars = session.one_step() or scalars
-            rate = (session.step - first) / (time.perf_counter() - began)
             if session.step % LOG_EVERY == 0 or session.step == total or "eval_success" in scalars:
+                rate = (session.step - first) / (time.perf_counter() - began)
                 scalars |= session.log(scalars, rate)
                 bar.update(task, completed=session.step, note=_note(scalars, rate))
             if session.step % checkpoint_every == 0 and session.step < total:
                 session.save()
                 if bar.disable and session.writes:  # into a file: a line where a terminal has a bar
-                    bar.console.print(f"{title}: step {session.step} of {total}, {_note(scalars, rate)}")
+                    note = _note(scalars, (session.step - first) / (time.perf_counter() - began))
+                    bar.console.print(f"{title}: step {session.step} of {total}, {note}")
         session.save()
         if session.step < total:
             raise KeyboardInterrupt

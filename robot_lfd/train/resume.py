@@ -16,6 +16,7 @@ from robot_lfd.durable import held
 from robot_lfd.envs.registry import time_limit
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
+from robot_lfd.runs import NOT_A_SETTING
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.reading import may_keep_own, practice_of
 
@@ -24,12 +25,8 @@ KEPT = (
     "bound_targets", "no_normalisation", "keep_pauses",
 )  # fmt: skip
 """Settings that a run keeps to its end: with others its rows would be of two worlds, or its Q of two rewards."""
-NOT_NOTED = (
-    "demos", "out", "steps", "resume", "seeds", "workers", "address", "json", "eval_every", "eval_episodes",
-    "checkpoint_every",
-)  # fmt: skip
-
-
+NOT_NOTED = NOT_A_SETTING - {"seed"} | {"demos", "steps"}
+"""What may be otherwise when a run goes on and changes nothing that is learned; demos are known by their statistics."""
 LEAST_DECISIONS = 10  # that a practice episode has room for, where demos are of a few steps
 
 
