@@ -53,9 +53,17 @@ class Optimiser(Protocol):
         ...
 
 
-def falling(weight: float, updates: int, steps: int) -> float:
-    """Returns a weight that falls in a straight line to a tenth over `steps` updates and stays there; 0: it stays."""
-    return weight * (1.0 - 0.9 * min(1.0, updates / steps)) if steps else weight
+LATE_SHARE = 0.2  # of a weight that falls at once; LOG.md, 2026-12-01
+
+
+def falling(weight: float, updates: int, steps: int, fall_at: int = 0) -> float:
+    """Returns a weight that falls in a straight line to a tenth over `steps` updates and stays there; 0: it stays.
+
+    Args:
+        fall_at: from this update on it is `LATE_SHARE` of that; 0: never.
+    """
+    late = LATE_SHARE if fall_at and updates >= fall_at else 1.0
+    return weight * late * (1.0 - 0.9 * min(1.0, updates / steps) if steps else 1.0)
 
 
 def descend(optimiser: Optimiser, loss: torch.Tensor) -> None:

@@ -68,7 +68,8 @@ class SoftConfig:
     Attributes:
         learn_temperature: from `temperature` on, towards an entropy of -1 per dimension, in units of the demos' spread;
             the actor's noise learns too. Else it stays at that spread, see TanhGaussianActor.
-        bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays.
+        bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays. bc_fall_at: from this
+            update on it is a fifth; 0: never.
         most_noise: of the actor, see TanhGaussianActor.
         q_filter: cloning counts only where the critics rate the demo's action above the actor's own.
         actor_step: "soft" climbs Q; "advantage" clones the batch's actions, the better the more.
@@ -84,6 +85,7 @@ class SoftConfig:
     most_noise: float = 0.0
     bc_weight: float = 5.0
     bc_decay_steps: int = 0
+    bc_fall_at: int = 0
     q_filter: bool = False
     actor_step: ActorStep = "soft"
     action_noise: float = 0.0
@@ -258,7 +260,8 @@ class SoftAgent:
             better = (self._rated(normal[expert], batch.action[expert]).mean(0) > q[:, expert].mean(0)).float()
         best = torch.tanh(head[expert, : self.action_size])
         clone = clone_loss(best, batch.action[expert], better)
-        descend(self.actor_optimiser, step + falling(c.bc_weight, self.updates, c.bc_decay_steps) * clone)
+        weight = falling(c.bc_weight, self.updates, c.bc_decay_steps, c.bc_fall_at)
+        descend(self.actor_optimiser, step + weight * clone)
         terms = {"actor_soft": step, "actor_bc": clone, "entropy": -log_prob.mean()}
         return {**terms, **self._temperature_step(log_prob)}
 

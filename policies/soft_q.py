@@ -33,7 +33,8 @@ class SoftQConfig:
     """The default recipe for discrete actions; LOG.md has the measurement behind it.
 
     Attributes:
-        bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays.
+        bc_decay_steps: the cloning weight falls to a tenth over so many updates; 0: it stays. bc_fall_at: from this
+            update on it is a fifth; 0: never.
     """
 
     hidden: Sequence[int] = (128, 128)
@@ -42,6 +43,7 @@ class SoftQConfig:
     temperature: float = 0.1
     bc_weight: float = 1.0
     bc_decay_steps: int = 0
+    bc_fall_at: int = 0
     layer_norm: bool = True
     learning_rate: float = 3e-4
     target_share: float = 0.005
@@ -109,7 +111,8 @@ class SoftQAgent:
         loss, terms = self.critic_loss(judged)
         expert = batch.is_expert
         terms["bc_loss"] = (value - q)[:, expert].mean() / c.temperature  # -log pi(a|s)
-        descend(self.optimiser, loss + falling(c.bc_weight, self.updates, c.bc_decay_steps) * terms["bc_loss"])
+        weight = falling(c.bc_weight, self.updates, c.bc_decay_steps, c.bc_fall_at)
+        descend(self.optimiser, loss + weight * terms["bc_loss"])
         self.updates += 1
         self._judge_after.flat.move_towards(self._judge.flat, c.target_share)
         self._flat_ema_critic.move_towards(self._judge.flat, c.ema_share)

@@ -26,7 +26,6 @@ from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.rows import Rows, normaliser_of
 
-DEFAULT_STEPS = {"iq": 25_000, "sqil": 25_000, "dac": 25_000, "valuedice": 25_000, "bc": 5_000}
 GAIT_TEMPERATURE, GAIT_NOISE = 0.006, 0.3  # outside arms: a gait's own spread of actions is wide (LOG.md)
 OFFLINE_BC_WEIGHT = 50.0  # offline Q knows the demos' own actions alone: a weight of 5 lets it lead away from them
 
@@ -60,12 +59,6 @@ def check_agent(config: TrainConfig, spec: PolicySpec) -> None:
         raise LfdError(f"--state-only looks at no action, --bc-weight {config.bc_weight} clones them; leave one out")
     if config.practice_noise is not None and not wanders(config, spec.chooses):
         raise LfdError("--practice-noise is of an actor that says numbers and practises; leave it out")
-
-
-def default_gamma(config: TrainConfig, arm: bool) -> float:
-    """Returns the discount: what was told, else 0.97 on arms (20 steps a second) and 0.99 elsewhere."""
-    usual = 0.97 if arm else 0.99
-    return usual if config.gamma is None else config.gamma
 
 
 def default_temperature(config: TrainConfig, chooses: bool, arm: bool) -> float:
@@ -115,10 +108,10 @@ def _behaviour_cloning(
     config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor
 ) -> Agent | SequenceCloning:
     if spec.discrete:
-        return SoftmaxCloning(normaliser, spec.action_size, hidden=config.hidden, seed=config.seed)
+        return SoftmaxCloning(normaliser, spec.action_size, hidden=spec.hidden, seed=config.seed)
     if spec.actor != "gaussian":
         return SequenceCloning(cloned_actor(spec, normaliser, config.seed))
-    return BehaviourCloning(normaliser, spread, hidden=config.hidden, seed=config.seed)
+    return BehaviourCloning(normaliser, spread, hidden=spec.hidden, seed=config.seed)
 
 
 def iq_critic_loss(config: TrainConfig, spec: PolicySpec) -> CriticLoss:
@@ -153,7 +146,7 @@ def _dac(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: 
 def _value_dice(config: TrainConfig, spec: PolicySpec, normaliser: Normaliser, spread: torch.Tensor) -> Agent:
     usual = DiceConfig()
     dice = DiceConfig(
-        hidden=config.hidden, gamma=spec.gamma, alpha=usual.alpha if config.mode == "online" else 0.0,
+        hidden=spec.hidden, gamma=spec.gamma, alpha=usual.alpha if config.mode == "online" else 0.0,
         bc_weight=usual.bc_weight if config.bc_weight is None else config.bc_weight,
     )  # fmt: skip
     return ValueDiceAgent(normaliser, spread, dice, config.seed)
@@ -173,9 +166,10 @@ def _soft_q(
 ) -> SoftQAgent:
     usual = OFFLINE if learns_by_likelihood(config, chooses=True) else SoftQConfig()
     settings = replace(
-        usual, hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
+        usual, hidden=spec.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
         layer_norm=not config.no_layer_norm, bc_weight=_cloning_weight(config, usual.bc_weight),
-        bc_decay_steps=config.bc_decay_steps, ema_share=_ema_share(config, usual.ema_share),
+        bc_decay_steps=config.bc_decay_steps, bc_fall_at=config.bc_fall_at or 0,
+        ema_share=_ema_share(config, usual.ema_share),
     )  # fmt: skip
     return SoftQAgent(loss, spec.absorbing_value, normaliser, actions, settings, config.seed)
 
@@ -185,7 +179,7 @@ def _candidate_agent(
 ) -> CandidateAgent:
     candidates = Candidates(normaliser, spread, spec.candidates, config.seed)
     if config.algo == "bc":
-        chooser = SoftmaxCloning(normaliser, spec.candidates, hidden=config.hidden, seed=config.seed)
+        chooser = SoftmaxCloning(normaliser, spec.candidates, hidden=spec.hidden, seed=config.seed)
     else:
         loss = {"iq": iq_critic_loss, "sqil": sqil_critic_loss}[config.algo](config, spec)
         chooser = _soft_q(loss, config, spec, normaliser, spec.candidates)
@@ -196,10 +190,11 @@ def soft_config(config: TrainConfig, spec: PolicySpec) -> SoftConfig:
     """Returns the settings of the soft actor-critic."""
     usual = SoftConfig.bc_weight if config.mode == "online" else OFFLINE_BC_WEIGHT
     return SoftConfig(
-        hidden=config.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
+        hidden=spec.hidden, critics=config.critics, gamma=spec.decision_gamma, temperature=spec.temperature,
         learn_temperature=config.learn_temperature, most_noise=spec.most_noise,
-        bc_weight=_cloning_weight(config, usual), bc_decay_steps=config.bc_decay_steps, q_filter=config.q_filter,
-        actor_step=config.actor_step, action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
+        bc_weight=_cloning_weight(config, usual), bc_decay_steps=config.bc_decay_steps,
+        bc_fall_at=config.bc_fall_at or 0, q_filter=config.q_filter, actor_step=config.actor_step,
+        action_noise=config.action_noise, layer_norm=not config.no_layer_norm,
         ema_share=_ema_share(config, SoftConfig.ema_share),
         w1_penalty=W1_PENALTY if config.divergence == "w1" and config.algo == "iq" else 0.0,
     )  # fmt: skip

@@ -26,7 +26,8 @@ class TrainConfig:
     """online: the policy also practises in the simulator; offline: demos alone (on arms no better
     than bc so far)."""
     steps: int | None = None
-    """Gradient steps. Default: 5000 for bc, else 25000."""
+    """Gradient steps. Default: 5000 for bc, else 25000; with candidates and more than 5000 steps of demos three for
+    each of them, at most 90000."""
     seed: int = 0
     """Seeds everything that is drawn."""
     seeds: int | None = None
@@ -77,15 +78,17 @@ class TrainConfig:
     correction_weight: int | None = None
     """How often a step driven by hand in a rollout counts. Default: all of them together weigh as much as the demos."""
     gamma: float | None = None
-    """Discount per control step. Default: 0.97 on arms, 0.99 on other environments."""
+    """Discount per control step. Default: 0.97 on arms, 0.99 on other environments, and with candidates where a mean
+    demo is longer than 100 steps, its pauses left out."""
     critics: int = 2
     """How many critics; their mean counts."""
     no_layer_norm: Flag = False
     """Critics without LayerNorm."""
     batch_rows: int = 128
     """Rows of each half of a batch: expert and replay."""
-    hidden: tuple[int, ...] = (128, 128)
-    """Widths of the hidden layers of actor and critics."""
+    hidden: tuple[int, ...] | None = None
+    """Widths of the hidden layers of actor and critics. Default: 128 128; with candidates and more than 5000 steps of
+    demos 256 256."""
     divergence: Literal["chi2-mixture", "chi2", "tv", "w1", "kl", "js", "hellinger"] = "chi2-mixture"
     """iq: distance between the expert's and the policy's ways that is made small."""
     chi2_alpha: float = 0.5
@@ -119,13 +122,16 @@ class TrainConfig:
     Default: 16 for iq and sqil on arms, unless something is asked for that needs numbers."""
     chunk: int | None = None
     """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again.
-    Default: 4 where there are candidates, else 1."""
+    Default: 4 where there are candidates, 8 where a mean demo is longer than 100 steps too, else 1."""
     chunk_execute: int | None = None
     """bc: how many of them are done before the policy looks again. Default: half of them."""
     chunk_blend: Flag = False
     """bc: say a chunk at every step and do the mean of all that was said about it."""
     bc_decay_steps: int = 0
     """The cloning weight falls to a tenth over so many gradient steps; 0: it stays."""
+    bc_fall_at: int | None = None
+    """Gradient step from which on cloning has a fifth of its weight; 0: none. Default: 0; with candidates and more than
+    5000 steps of demos two thirds of the usual --steps."""
     ema_share: float | None = None
     """iq, sqil, dac: acts by an average of the weights that takes in so much of them each step; 1: no average.
     Default: 0.005; iq offline on discrete actions 0.001."""
@@ -143,15 +149,16 @@ class TrainConfig:
     """Gradient steps per practice step."""
     practice_per_update: int | None = None
     """Practice steps per gradient step (--obs state): more to learn from, where a control step costs little. Default: 1
-    on arms and of discrete actions, else 4."""
+    on arms and of discrete actions; 4 elsewhere, and with candidates and more than 5000 steps of demos."""
     copies: int = 1
     """Practise in so many copies of the environment (--obs state, online), which step while the networks learn."""
     rollout_workers: int = 0
     """online, on state: so many processes of Ray (extra ray) practise while this one learns. Default: it does both."""
     staleness_bound: int = 200
     """--rollout-workers: fewer gradient steps than this lie between a step's weights and its first use."""
-    pretrain_steps: int = 1500
-    """Gradient steps of behaviour cloning before IQ-Learn begins. Candidates are fitted in twice as many before."""
+    pretrain_steps: int | None = None
+    """Gradient steps of behaviour cloning before IQ-Learn begins. Candidates are fitted in twice as many before.
+    Default: 1500; with candidates and more than 5000 steps of demos a tenth of the usual --steps, at most 6000."""
     practice_limit: int | None = None
     """Longest practice episode in control steps. Default: twice a mean demo, its pauses left out, at most the
     environment's own."""

@@ -67,12 +67,14 @@ class Session(ABC):
     def clone_first(self, step: Callable[[], object]) -> None:
         """Does the gradient steps before the first one that counts."""
 
+        steps = self.config.pretrain_steps or 0
+
         def all_steps(told: Callable[[], object]) -> None:
-            for _ in range(self.config.pretrain_steps):
+            for _ in range(steps):
                 step()
                 told()
 
-        self.with_bar("cloning first", self.config.pretrain_steps, all_steps)
+        self.with_bar("cloning first", steps, all_steps)
 
     def with_bar(self, title: str, steps: int, work: Callable[[Callable[[], object]], None]) -> None:
         """Does `work`, which calls what it is given after each of its `steps`."""

@@ -13,7 +13,7 @@ from robot_lfd.train.config import TrainConfig
 WHOLE = {
     "batch_rows": 1, "critics": 1, "updates_per_step": 1, "practice_per_update": 1, "copies": 1, "frame_stack": 1,
     "practice_limit": 1, "max_demos": 1, "eval_episodes": 1, "checkpoint_every": 1, "seed": 0, "pretrain_steps": 0,
-    "bc_decay_steps": 0, "eval_every": 0, "shift_px": 0, "teacher_steps": 0, "steps": 1,
+    "bc_decay_steps": 0, "bc_fall_at": 0, "eval_every": 0, "shift_px": 0, "teacher_steps": 0, "steps": 1,
 }  # fmt: skip
 """The least that each may be."""
 ABOVE_NOUGHT = ("chi2_alpha", "temperature", "practice_noise")
@@ -32,7 +32,7 @@ def check_numbers(config: TrainConfig) -> None:
     _check(config, "gamma", "a number between 0 and 1", lambda x: 0.0 < x < 1.0)
     most = COUNTS["candidates"]
     _check(config, "candidates", f"at most {most}", lambda x: x <= most)
-    if any(width < 1 for width in config.hidden):
+    if config.hidden is not None and any(width < 1 for width in config.hidden):
         raise LfdError(f"--hidden is {' '.join(map(str, config.hidden))}, expected widths of at least 1")
     twice = [k for k in config.features if config.features.count(k) > 1]
     if twice:

@@ -40,7 +40,7 @@ def eyes_of(agent: PixelCloning | PixelSoft) -> Eyes:
 
 def _cloning(config: TrainConfig, spec: PolicySpec, sights: Sights, sight: Sight, compute: Compute) -> PixelCloning:
     cloning = PixelCloningConfig(
-        hidden=config.hidden, shift_px=config.shift_px, jitter=config.colour_jitter,
+        hidden=spec.hidden, shift_px=config.shift_px, jitter=config.colour_jitter,
         state_weight=state_weight(config), frozen=is_frozen(config),
     )  # fmt: skip
     known = statistics_of(sights.state) if cloning.state_weight > 0 else None

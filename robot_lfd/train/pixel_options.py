@@ -26,7 +26,7 @@ _ON_STATE = (
 _OF_CLONING = ("chunk", "chunk_execute")
 _OF_SOFT = (
     "critic_sees", "gamma", "critics", "no_layer_norm", "terminal", "temperature", "learn_temperature", "bc_weight",
-    "bc_decay_steps", "q_filter", "actor_step", "action_noise", "success_blind",
+    "bc_decay_steps", "bc_fall_at", "q_filter", "actor_step", "action_noise", "success_blind",
 )  # fmt: skip
 _OF_IQ = ("divergence", "chi2_alpha", "value_term", "state_only")
 _SHARED = {"gamma", "critics", "no_layer_norm", "bc_weight", "critic_sees", "success_blind"}
@@ -87,7 +87,7 @@ def _unused_on_state(config: TrainConfig) -> set[str]:
     if config.memory == "none":
         unused.add("memory_steps")
     if config.state_only:
-        unused |= {"q_filter", "action_noise", "bc_decay_steps"}
+        unused |= {"q_filter", "action_noise", "bc_decay_steps", "bc_fall_at"}
     return unused
 
 
@@ -116,7 +116,7 @@ def _check_encoders(config: TrainConfig) -> None:
         raise LfdError("--encoder-gradient none freezes encoders that know nothing yet; give them --encoder-weights")
     if config.algo in SOFT and by == "critic" and config.critic_sees == "state":
         raise LfdError("--encoder-gradient critic: the critics see the state, no pictures; add --critic-sees pixels")
-    if config.algo in SOFT and by == "none" and config.encoder_weights is None and config.pretrain_steps < 1:
+    if config.algo in SOFT and by == "none" and config.encoder_weights is None and config.pretrain_steps == 0:
         raise LfdError("--encoder-gradient none needs encoders: from --pretrain-steps of cloning or --encoder-weights")
 
 

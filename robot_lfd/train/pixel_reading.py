@@ -16,11 +16,12 @@ from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import is_ours, make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
-from robot_lfd.train.agents import default_absorbing_value, default_gamma, default_temperature
+from robot_lfd.train.agents import default_absorbing_value, default_temperature
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.expert import expert_rows
+from robot_lfd.train.expert import expert_rows, usual_steps
 from robot_lfd.train.images import Sights, demo_sights
-from robot_lfd.train.pixel_options import SOFT, check_options, check_pixels, state_weight
+from robot_lfd.train.pixel_options import SOFT, check_options, check_pixels, pixel_steps, state_weight
+from robot_lfd.train.recipe import filled, recipe_of
 from robot_lfd.train.shape import chunk_execute, chunk_of
 from robot_lfd.train.windows import decisions
 
@@ -49,8 +50,8 @@ class PixelDemos:
         return dataclasses.replace(self, sights=dataclasses.replace(self.sights, action=action))
 
 
-def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
-    """Returns the demos' pictures and what the policy will be.
+def read_pixels(config: TrainConfig) -> tuple[TrainConfig, PixelDemos, PolicySpec]:
+    """Returns the settings, none of the recipe's open any more, the demos' pictures, and what the policy will be.
 
     Raises:
         LfdError: the demos hold no pictures, or the settings contradict each other or the demos.
@@ -85,7 +86,10 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
     sights = demo_sights(demos, cameras, felt, known)
     chosen = {"row": rows.step, "action": rows.action, "terminated": rows.terminated}
     sights = dataclasses.replace(sights, **chosen)
-    gamma = default_gamma(config, arms) if soft else 0.0
+    usual = recipe_of(arm=arms, discrete=False, candidates=False, rows=len(rows), mean_steps=usual_steps(expert))
+    config = filled(config, dataclasses.replace(usual, steps=pixel_steps(config)))
+    assert config.hidden is not None and config.gamma is not None
+    gamma = config.gamma if soft else 0.0
     picture = first.features[pictures[0]]["shape"]
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
@@ -97,7 +101,7 @@ def read_pixels(config: TrainConfig) -> tuple[PixelDemos, PolicySpec]:
         actor="pixels",
         encoder=config.encoder, frame_stack=config.frame_stack, window=chunk_of(config), execute=execute,
     )  # fmt: skip
-    return PixelDemos(sights, expert.demos, felt, known), spec
+    return config, PixelDemos(sights, expert.demos, felt, known), spec
 
 
 def _known(config: TrainConfig, policy_keys: tuple[str, ...]) -> tuple[str, ...]:

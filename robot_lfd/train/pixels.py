@@ -44,7 +44,7 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
 
 
 def _run(config: TrainConfig, until: int | None, share: Share) -> dict[str, Any]:
-    demos, spec = read_pixels(config)
+    config, demos, spec = read_pixels(config)
     teacher = load_teacher(config.teacher, spec) if config.teacher else None
     compute, where = computing(config, share)
     resumed = checkpoint_to_resume(config, spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -16,21 +17,19 @@ from robot_lfd.envs.registry import is_ours, make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec, distance_columns
 from robot_lfd.train.agents import (
-    DEFAULT_STEPS,
     check_agent,
     default_absorbing_value,
-    default_gamma,
     default_noise,
     default_temperature,
 )
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.expert import Expert, expert_rows
+from robot_lfd.train.expert import Expert, expert_rows, usual_steps
 from robot_lfd.train.numbers import check_numbers
 from robot_lfd.train.pixel_options import check_options, pixel_steps
+from robot_lfd.train.recipe import NOTHING, asks_demos, filled, recipe_of
 from robot_lfd.train.rows import Rows
 from robot_lfd.train.shape import actor_shape
 
-GAIT_PRACTICE = 4  # practice steps a gradient step outside arms: what a gait wants, and they cost little beside it
 USUAL_NEAR_M = 0.005  # of two things that are to meet: a peg and its hole differ by less
 
 
@@ -50,22 +49,29 @@ def mode_of(config: TrainConfig) -> str:
 
 
 def steps_of(config: TrainConfig) -> int:
-    """Returns how many steps the run takes."""
+    """Returns how many steps the run takes, see `with_steps`."""
     if config.obs == "pixels":
         return pixel_steps(config)
-    return DEFAULT_STEPS[config.algo] if config.steps is None else config.steps
+    assert config.steps is not None, "how many is left open, and the demos were not looked at"
+    return config.steps
 
 
-def practice_of(config: TrainConfig, spec: PolicySpec) -> int:
-    """Returns the practice steps a gradient step: what was told, else more where a gait is to be found (LOG.md)."""
-    if config.practice_per_update is not None:
-        return config.practice_per_update
-    shares = config.rollout_workers or config.updates_per_step > 1  # the rate is theirs
-    return 1 if is_ours(spec.env_id) or spec.chooses or shares else GAIT_PRACTICE
+def with_steps(config: TrainConfig) -> TrainConfig:
+    """Returns the settings with a number of steps, which hangs on the demos where none was told."""
+    told = config.obs == "pixels" or config.steps is not None
+    return config if told else replace(config, steps=read(config).config.steps)
 
 
-def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
-    """Returns what there is to imitate and what the policy will be.
+class Read(NamedTuple):
+    """What a training begins with: the settings, none of the recipe's open any more, the rows, and the policy to be."""
+
+    config: TrainConfig
+    expert: Expert
+    spec: PolicySpec
+
+
+def read(config: TrainConfig) -> Read:
+    """Returns what there is to imitate, what the policy will be, and the settings of which the demos decided.
 
     Raises:
         LfdError: nothing to learn from, settings that contradict each other or the demos.
@@ -94,14 +100,18 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     )  # fmt: skip
     rows = expert.rows
     _check_rows(rows, first.env_id)
-    gamma = default_gamma(config, arm)
+    kind = {"arm": arm, "discrete": discrete, "candidates": "candidates" in shape}
+    size = {"rows": len(rows), "mean_steps": usual_steps(expert)} if asks_demos(config) else NOTHING
+    config = filled(config, recipe_of(**kind, **size))
+    shape = actor_shape(config, discrete, arm)  # now that it is known how much is decided on at once
+    assert config.hidden is not None and config.gamma is not None
     demos_end = arm or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
     chooses = discrete or "candidates" in shape
     spec = PolicySpec(
         algo=config.algo, env_id=first.env_id, env_kwargs=first.env_kwargs, control_hz=first.control_hz,
         features=tuple(keys), sizes=tuple(int(np.prod(spaces[k].shape)) for k in keys),
         action_size=int(actions.n) if discrete else rows.action.shape[1],
-        hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=gamma,
+        hidden=config.hidden, critics=1 if chooses and config.algo == "bc" else config.critics, gamma=config.gamma,
         temperature=default_temperature(config, chooses, arm), absorbing_value=None,
         discrete=discrete, layer_norm=not config.no_layer_norm, frame_stack=config.frame_stack,
         near_m=_near_m(config, keys, arm), most_noise=default_noise(config, chooses, arm),
@@ -109,7 +119,7 @@ def read(config: TrainConfig) -> tuple[Expert, PolicySpec]:
     )  # fmt: skip
     spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, chooses))
     check_agent(config, spec)
-    return expert, spec
+    return Read(config, expert, spec)
 
 
 def _check_settings(config: TrainConfig) -> None:

@@ -18,7 +18,8 @@ from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.runs import NOT_A_SETTING
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.reading import may_keep_own, practice_of
+from robot_lfd.train.reading import may_keep_own
+from robot_lfd.train.recipe import Recipe
 
 KEPT = (
     "seed", "mode", "success_blind", "divergence", "chi2_alpha", "value_term", "state_only", "learn_temperature",
@@ -50,11 +51,6 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
         )
     _check_kept(config, begun)
     _check_own(config, begun)
-    told = begun.get("practice_per_update", 1)  # null: the default, since there is one by task
-    if config.practice_per_update is None and told is not None and told != practice_of(config, spec):
-        raise LfdError(
-            f"run '{config.out}' was begun with --practice-per-update {told}; say so, or choose another --out"
-        )
     before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
     if before != spec:
         changed = [f.name for f in dataclasses.fields(spec) if getattr(before, f.name) != getattr(spec, f.name)]
@@ -82,7 +78,8 @@ def alone_in(run: Path) -> Iterator[None]:
 def changes_of(config: TrainConfig, begun: dict[str, Any]) -> dict[str, list[Any]]:
     """Returns the settings that a run goes on with otherwise than it stood in its config.json, as [before, now]."""
     now = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    names = [k for k in now if k in begun and k not in NOT_NOTED]
+    open_then = {f.name for f in dataclasses.fields(Recipe)} & {k for k, v in begun.items() if v is None}
+    names = [k for k in now if k in begun and k not in NOT_NOTED | open_then]
     return {k: [begun[k], now[k]] for k in names if begun[k] != now[k]}
 
 

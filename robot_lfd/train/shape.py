@@ -113,8 +113,8 @@ def _cloned_shape(config: TrainConfig, discrete: bool) -> dict[str, Any]:
         raise LfdError(f"{named}: for continuous actions, this environment has discrete ones; leave it out")
     if asked["--memory"] and asked["--chunk"]:
         raise LfdError("--memory and --chunk are two answers to one question; leave one out")
-    if asked["--memory"] and len(set(config.hidden)) > 1:
-        raise LfdError(f"--memory needs layers of one width, --hidden is {' '.join(map(str, config.hidden))}")
+    if asked["--memory"] and len(set(config.hidden or ())) > 1:
+        raise LfdError(f"--memory needs layers of one width, --hidden is {' '.join(map(str, config.hidden or ()))}")
     if asked["--chunk"]:
         shape = {"actor": "chunk", "window": chunk, "execute": chunk_execute(config)}
         return {**shape, "blend": config.chunk_blend, "head": config.bc_head}

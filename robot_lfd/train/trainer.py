@@ -31,7 +31,8 @@ from robot_lfd.train.far_practice import FarPractice
 from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
-from robot_lfd.train.reading import keeps_own, mode_of, practice_of, read, steps_of, unchanging
+from robot_lfd.train.reading import keeps_own, mode_of, read, steps_of, unchanging
+from robot_lfd.train.recipe import told as recipe_told
 from robot_lfd.train.resume import alone_in, checkpoint_to_resume, practice_limit
 from robot_lfd.train.rows import Choices, Replay, draw, normaliser_of
 from robot_lfd.train.windows import WindowSampler, decisions
@@ -49,13 +50,15 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
     torch.set_num_threads(1)  # measured: two threads are 2-4 times slower than one for networks of this size
     if config.obs == "pixels":
         return pixels.run(config, until)
-    expert, spec = read(config)
+    config, expert, spec = read(config)
     resumed = checkpoint_to_resume(config, spec)
     out = Console()
     out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
     if same := unchanging(expert.rows, spec):
         out.print(f"the same in all demos, so nothing can be learned of it: {', '.join(same)}")
     out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
+    if spec.candidates:
+        out.print(f"as the demos are: {recipe_told(config)}")
     began, limit = time.perf_counter(), practice_limit(config, spec, usual_steps(expert))
     workers = joined(config.rollout_workers, config.address) if config.rollout_workers else nullcontext()
     with alone_in(config.out), workers as cluster:
@@ -89,7 +92,7 @@ class _Session(Session):
         self.windows = WindowSampler(rows, spec.window) if spec.clones_windows else None
         self.rng = np.random.default_rng(config.seed)
         self.practice, replay = None, None
-        self.practice_steps = practice_of(config, spec)
+        self.practice_steps = config.practice_per_update or 1
         if mode_of(config) == "online":
             blind = {"terminate_on_success": False} if config.success_blind else {}
             changes = {**blind, "max_episode_steps": practice_limit}
@@ -153,7 +156,7 @@ class _Session(Session):
 
     def _pretrain(self) -> None:
         if isinstance(self.agent, CandidateAgent):
-            steps = FIT_STEPS_A_CLONING_STEP * self.config.pretrain_steps
+            steps = FIT_STEPS_A_CLONING_STEP * (self.config.pretrain_steps or 0)
             find = functools.partial(self.agent.fit, self.rows.obs, self.rows.action, steps)
             self.with_bar("candidates", steps, find)
         learns_more = isinstance(self.agent, (SoftAgent, SoftQAgent, CandidateAgent, ValueDiceAgent))

@@ -247,6 +247,8 @@ def test_the_cloning_weight_falls_to_a_tenth_when_told():
         agent.update(make_batch(number))
     assert weights == pytest.approx([5.0, 3.875, 2.75, 1.625, 0.5, 0.5])
     assert falling(5.0, 1000, 0) == 5.0
+    assert [falling(5.0, n, 0, fall_at=4) for n in (3, 4, 9)] == pytest.approx([5.0, 1.0, 1.0])
+    assert falling(5.0, 4, 2, fall_at=4) == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(

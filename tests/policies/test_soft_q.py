@@ -143,12 +143,13 @@ def make_batch(seed: int) -> Batch:
     )
 
 
-def test_the_cloning_weight_falls_and_goes_on_falling_after_a_restart():
-    """Once it has fallen, an update is that of an agent whose weight was a tenth from the start."""
-    agent, low = make_agent(SoftQConfig(bc_decay_steps=3)), make_agent(SoftQConfig(bc_weight=0.1))
+@pytest.mark.parametrize("falls,fallen", [({"bc_decay_steps": 3}, 0.1), ({"bc_fall_at": 3}, 0.2)])
+def test_the_cloning_weight_falls_and_goes_on_falling_after_a_restart(falls: dict[str, int], fallen: float):
+    """Once it has fallen, an update is that of an agent whose weight was so little from the start."""
+    agent, low = make_agent(SoftQConfig(**falls)), make_agent(SoftQConfig(bc_weight=fallen))
     for number in range(3):
         agent.update(make_batch(number))
-    resumed = make_agent(SoftQConfig(bc_decay_steps=3))
+    resumed = make_agent(SoftQConfig(**falls))
     resumed.load_state_dict(agent.state_dict())
     low.load_state_dict(agent.state_dict())
     for each in (agent, resumed, low):

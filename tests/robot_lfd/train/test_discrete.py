@@ -31,7 +31,7 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_steps_in_which_nothing_moves_are_decisions_too(demos: Path, tmp_path: Path):
-    assert len(read(TrainConfig(demos=(demos,), out=tmp_path))[0].rows) == 40
+    assert len(read(TrainConfig(demos=(demos,), out=tmp_path)).expert.rows) == 40
 
 
 def test_whoever_balances_rests_on_purpose(tmp_path: Path):
@@ -42,7 +42,7 @@ def test_whoever_balances_rests_on_purpose(tmp_path: Path):
         terminated=[False], env_id="Pendulum-v1",
     )  # fmt: skip
     import_trajectories(out.with_suffix(".npz"), out)
-    assert len(read(TrainConfig(demos=(out,), out=tmp_path))[0].rows) == 40
+    assert len(read(TrainConfig(demos=(out,), out=tmp_path)).expert.rows) == 40
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_whoever_balances_rests_on_purpose(tmp_path: Path):
     ],
 )
 def test_what_the_end_is_worth(demos: Path, tmp_path: Path, changes: dict, value: float | None):
-    found = read(TrainConfig(demos=(demos,), out=tmp_path, **changes))[1].absorbing_value
+    found = read(TrainConfig(demos=(demos,), out=tmp_path, **changes)).spec.absorbing_value
     assert found == (value if value is None else pytest.approx(value))
 
 
 def test_offline_iq_learn_has_its_own_recipe_and_the_full_gradient(demos: Path, tmp_path: Path):
     for mode, recipe in (("offline", OFFLINE), ("online", SoftQConfig())):
         config = TrainConfig(demos=(demos,), out=tmp_path, mode=mode)
-        expert, spec = read(config)
+        config, expert, spec = read(config)
         agent = make_agent(config, spec, expert.rows)
         assert isinstance(agent, SoftQAgent) and agent.config == recipe
         assert isinstance(agent.critic_loss, functools.partial)
@@ -72,7 +72,7 @@ def test_offline_iq_learn_has_its_own_recipe_and_the_full_gradient(demos: Path, 
 def test_the_scale_of_observations_is_kept_with_the_policy(demos: Path, tmp_path: Path):
     words = ["--mode", "offline", "--steps", "3", "--pretrain-steps", "2", "--hidden", "8"]
     assert call(["train", "--demos", str(demos), "--out", str(tmp_path / "run"), *words]) == 0
-    expert, spec = read(TrainConfig(demos=(demos,), out=tmp_path, mode="offline", hidden=(8,)))
+    _, expert, spec = read(TrainConfig(demos=(demos,), out=tmp_path, mode="offline", hidden=(8,)))
     agent = make_agent(TrainConfig(demos=(demos,), out=tmp_path, mode="offline", hidden=(8,)), spec, expert.rows)
     assert isinstance(agent, SoftQAgent)
     stats = read_json(find_checkpoint(tmp_path / "run") / "stats.json")

@@ -26,7 +26,7 @@ from robot_lfd.envs.registry import make_env
 from robot_lfd.metrics import read_metrics
 from robot_lfd.train.agents import default_noise, default_temperature, make_agent
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.reading import keeps_own, practice_of, read, unchanging
+from robot_lfd.train.reading import keeps_own, read, unchanging
 from robot_lfd.train.resume import alone_in, practice_limit
 
 FAST = ["--hidden", "16", "16", "--batch-rows", "16", "--pretrain-steps", "20", "--practice-limit", "40"]
@@ -214,7 +214,7 @@ def test_more_demos_than_successes_are_never_trained_on_unless_told(demos: Path,
 def test_arms_have_one_recipe_unless_something_else_is_asked_for(
     demos: Path, more: dict[str, Any], actor: str, chunk: int, near_m: float
 ):
-    spec = read(TrainConfig(demos=(demos,), out=Path("unused"), **more))[1]
+    spec = read(TrainConfig(demos=(demos,), out=Path("unused"), **more)).spec
     assert (spec.actor, spec.window, spec.near_m) == (actor, chunk, near_m)
     assert spec.candidates == (16 if actor == "candidates" else 0)
 
@@ -234,24 +234,10 @@ def test_the_noise_of_a_gait_is_bounded_unless_it_is_said_otherwise(demos: Path)
     assert default_noise(replace(usual, practice_noise=0.1), chooses=False, arm=True) == 0.1
     for noise in (0.05, None):
         config = replace(usual, candidates=0, practice_noise=noise)
-        expert, spec = read(config)
+        config, expert, spec = read(config)
         most = make_agent(config, spec, expert.rows).actor.log_std_max.exp()
         spread = torch.from_numpy(expert.rows.action.std(0)) + LEAST_SPREAD
         assert torch.allclose(most, spread.clamp(max=0.05 if noise else math.exp(LOG_STD_MAX)))
-
-
-def test_a_gait_practises_more_unless_its_rate_is_said_otherwise(demos: Path):
-    usual = TrainConfig(demos=(demos,), out=Path("unused"), candidates=0)
-    arm = read(usual)[1]
-    gait = replace(arm, env_id="Hopper-v5")
-    assert (practice_of(usual, arm), practice_of(usual, gait)) == (1, 4)
-    assert practice_of(usual, replace(gait, discrete=True)) == 1
-    assert (
-        practice_of(replace(usual, rollout_workers=2), gait)
-        == practice_of(replace(usual, updates_per_step=2), gait)
-        == 1
-    )
-    assert practice_of(replace(usual, practice_per_update=2), arm) == 2
 
 
 def test_what_practice_solves_counts_only_where_it_may_be_known():
@@ -341,12 +327,6 @@ def test_a_run_is_not_overwritten_and_another_setting_does_not_resume_it(demos: 
     assert "was begun with other algo" in capfd.readouterr().err
     assert train(demos, tmp_path / "run", "--algo", "iq", "--copies", "2", "--steps", "5", "--resume") == 1
     assert "was begun with --copies 1, found 2" in capfd.readouterr().err
-    begun = tmp_path / "run" / "config.json"
-    usual = begun.read_text()
-    begun.write_text(usual.replace('"practice_per_update": null', '"practice_per_update": 3'))
-    assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--resume") == 1
-    assert "was begun with --practice-per-update 3; say so" in capfd.readouterr().err
-    begun.write_text(usual)
     assert train(demos, tmp_path / "run", "--algo", "bc", "--steps", "9", "--max-demos", "1", "--resume") == 1
     error = capfd.readouterr().err.strip().splitlines()
     assert "was begun with other demos" in error[-1] and "(mean, std, action_std)" in error[-1]
@@ -385,7 +365,7 @@ def test_a_control_sees_observations_as_they_are_and_acts_by_its_last_weights(de
 
 def test_what_never_changes_in_the_demos_is_said(demos: Path, tmp_path: Path, capfd):
     config = TrainConfig(demos=(demos,), out=tmp_path / "run")
-    expert, spec = read(config)
+    config, expert, spec = read(config)
     assert unchanging(expert.rows, spec) == []
     first = spec.sizes[0]
     expert.rows.obs[:, :first] = 0.25
@@ -402,7 +382,7 @@ def test_two_trainings_do_not_write_into_one_run_at_once(demos: Path, tmp_path: 
 def test_demos_of_a_few_steps_leave_practice_room_for_decisions_and_too_little_of_it_is_said(
     demos: Path, tmp_path: Path, capfd
 ):
-    spec = read(TrainConfig(demos=(demos,), out=Path("unused")))[1]
+    spec = read(TrainConfig(demos=(demos,), out=Path("unused"))).spec
     usual = TrainConfig(demos=(demos,), out=Path("unused"))
     assert practice_limit(usual, spec, 1.0) == 10 * spec.window == 40
     assert practice_limit(usual, spec, 60.0) == 120
