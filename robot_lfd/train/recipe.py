@@ -66,7 +66,7 @@ def _of_people(rows: int, mean_steps: float) -> Recipe:
 
 
 def filled(config: TrainConfig, recipe: Recipe) -> TrainConfig:
-    """Returns the settings with those of `recipe` that nobody told; a run that goes on keeps what it had.
+    """Returns the settings with those of `recipe` that nobody told; a run that goes on keeps all but the steps.
 
     What does not practise, or whose rate of practice others decide, has no choice of that; cloning and offline
     training have no weight that falls.
@@ -101,9 +101,10 @@ def told(config: TrainConfig) -> str:
 
 
 def _begun_with(config: TrainConfig) -> dict[str, Any]:
-    """Returns what of a recipe the run that goes on was begun with; old ones took one practice step everywhere."""
+    """Returns what the run that goes on was begun with; old ones took one practice step everywhere."""
     begun = _begun(config)
-    had = {f.name: begun[f.name] for f in dataclasses.fields(Recipe) if begun.get(f.name) is not None}
+    names = [f.name for f in dataclasses.fields(Recipe) if f.name != "steps"]
+    had = {k: begun[k] for k in names if begun.get(k) is not None}
     if begun and "practice_per_update" not in begun:
         had["practice_per_update"] = 1
     return {k: tuple(v) if isinstance(v, list) else v for k, v in had.items()}

@@ -44,7 +44,7 @@ def _in_turn(config: TrainConfig) -> dict[str, Any]:
     _check(config, len(seed_folders(config.out)), (config.out / "checkpoints").exists())
     out = Console(highlight=False)
     rows = []
-    for number, one in enumerate(_configs(with_steps(config)), 1):
+    for number, one in enumerate(map(with_steps, _configs(config)), 1):
         out.print(f"seed {one.seed}, {number} of {config.seeds}: {one.out}")
         rows.append(_train(one))
         out.print(_told(rows[-1]))
@@ -58,7 +58,7 @@ def _on_workers(config: TrainConfig) -> dict[str, Any]:
         _check(config, begun, any(n.startswith("checkpoints/") for n in names))
     else:
         _check(config, len(seed_folders(config.out)), (config.out / "checkpoints").exists())
-    jobs = [TrainJob(one) for one in _configs(with_steps(config))]
+    jobs = [TrainJob(with_steps(one)) for one in _configs(config)]
     rows = run_jobs(jobs, workers=config.workers, address=config.address, title=f"training {config.out.name}")
     for row in rows:
         Console(highlight=False).print(_told(row))
