@@ -79,7 +79,7 @@ def measure(cluster: Cluster, env_id: str, demos: Path, asked: argparse.Namespac
     config = TrainConfig(
         demos=(demos,), out=Path("unused"), rollout_workers=asked.workers, staleness_bound=asked.bound, candidates=0
     )
-    config, expert, spec = read(config)
+    config, _, expert, spec = read(config)
     rows = expert.rows
 
     def far(agent: Any, replay: Replay) -> FarPractice:

@@ -19,7 +19,7 @@ from robot_lfd.train.config import TrainConfig
 
 SEED_FOLDER = "seed-"
 NOT_A_SETTING = {"command", "out", "seed", "seeds", "resume", "json", "eval_every", "eval_episodes", "checkpoint_every"}
-NOT_A_SETTING |= {"read", "policy", "workers", "address"}  # what training found and came to, and where it ran
+NOT_A_SETTING |= {"read", "policy", "recipe", "workers", "address"}  # what training found and came to, and where it ran
 
 LEFT_OPEN = {
     "gamma": "gamma", "temperature": "temperature", "candidates": "candidates", "chunk": "window", "near_m": "near_m",
@@ -59,8 +59,19 @@ class Run:
         now this, now that, it is what the policy came to have.
         """
         named, had = {**_defaults(), **self.config}, self._policy
-        meant = {k: had[field] for k, field in LEFT_OPEN.items() if named.get(k) is None and field in had}
+        came_to = {**self._recipe, **{k: had[field] for k, field in LEFT_OPEN.items() if field in had}}
+        meant = {k: v for k, v in came_to.items() if named.get(k) is None}
         return {k: v for k, v in {**named, **meant}.items() if k not in NOT_A_SETTING}
+
+    @property
+    def _recipe(self) -> dict[str, Any]:
+        """What the demos decided; of versions that did not ask them what was usual then, as far as it is known."""
+        if "recipe" in self.config:
+            return self.config["recipe"]
+        usual = {"bc_fall_at": 0}
+        if self.config.get("obs") != "pixels":
+            usual["steps"] = 5_000 if self.config.get("algo") == "bc" else 25_000
+        return {**usual, "practice_per_update": 1} if self._policy.get("candidates") else usual
 
     @cached_property
     def _policy(self) -> dict[str, Any]:

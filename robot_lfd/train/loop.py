@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -28,16 +28,25 @@ from robot_lfd.metrics import Metrics, NoMetrics
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.runs import LEFT_OPEN
 from robot_lfd.train.config import TrainConfig
+from robot_lfd.train.recipe import Recipe
 from robot_lfd.train.resume import changes_of, check_statistics
 
 LOG_EVERY = 100
 WARM_UP_ROWS = 200  # practice steps before the first online update of a soft actor-critic
 
 
+class Settings(NamedTuple):
+    """A run's settings: `now`, none of the recipe's open any more; as they were `asked` for; what was `decided`."""
+
+    now: TrainConfig
+    asked: TrainConfig
+    decided: Recipe
+
+
 class Session(ABC):
     """A training run between two checkpoints: agent, practice, metrics and random state.
 
-    Subclasses set `config`, `spec`, `agent`, `practice` (None where there is none), `rng` and `metrics`, and call
+    Subclasses set `spec`, `agent`, `practice` (None where there is none), `rng` and `metrics`, and call
     `continue_from` where there is a checkpoint.
     """
 
@@ -49,7 +58,8 @@ class Session(ABC):
     metrics: Metrics | NoMetrics
     writes = True  # False in the further processes of one training: they write nothing
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self.config, self.settings = settings.now, settings
         self.step, self.seconds_before, self.began = 0, 0.0, time.perf_counter()  # step: counts the steps done
 
     @abstractmethod
@@ -88,13 +98,15 @@ class Session(ABC):
             return
         file = self.config.out / "config.json"
         begun = read_json(file) if self.step and file.exists() else {}
-        changed, noted = changes_of(self.config, begun), begun.get("changes", [])
+        decided = self.settings.decided
+        changed, noted = changes_of(self.config, begun, decided), begun.get("changes", [])
         noted = [*noted, {"step": self.step, **changed}] if changed else noted
         for name, (before, now) in changed.items():
             Console().print(f"from step {self.step} on --{name.replace('_', '-')} is {now}; before {before}")
         policy = {field: getattr(self.spec, field) for field in LEFT_OPEN.values()}
-        told = {"read": read, "policy": policy, **({"changes": noted} if noted else {})}
-        document = {"command": "train", **dataclasses.asdict(self.config), **told}
+        came_to = {"policy": policy, "recipe": dataclasses.asdict(decided)}
+        told = {"read": read, **came_to, **({"changes": noted} if noted else {})}
+        document = {"command": "train", **dataclasses.asdict(self.settings.asked), **told}
         (self.config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
 
     def is_evaluated(self) -> bool:

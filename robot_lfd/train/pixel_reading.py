@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -18,10 +19,10 @@ from robot_lfd.errors import LfdError
 from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.train.agents import default_absorbing_value, default_temperature
 from robot_lfd.train.config import TrainConfig
-from robot_lfd.train.expert import expert_rows, usual_steps
+from robot_lfd.train.expert import expert_rows
 from robot_lfd.train.images import Sights, demo_sights
 from robot_lfd.train.pixel_options import SOFT, check_options, check_pixels, pixel_steps, state_weight
-from robot_lfd.train.recipe import filled, recipe_of
+from robot_lfd.train.recipe import Recipe, Task, decided, filled
 from robot_lfd.train.shape import chunk_execute, chunk_of
 from robot_lfd.train.windows import decisions
 
@@ -50,7 +51,16 @@ class PixelDemos:
         return dataclasses.replace(self, sights=dataclasses.replace(self.sights, action=action))
 
 
-def read_pixels(config: TrainConfig) -> tuple[TrainConfig, PixelDemos, PolicySpec]:
+class PixelRead(NamedTuple):
+    """As `reading.Read`, of demos with pictures."""
+
+    config: TrainConfig
+    recipe: Recipe
+    demos: PixelDemos
+    spec: PolicySpec
+
+
+def read_pixels(config: TrainConfig) -> PixelRead:
     """Returns the settings, none of the recipe's open any more, the demos' pictures, and what the policy will be.
 
     Raises:
@@ -82,12 +92,13 @@ def read_pixels(config: TrainConfig) -> tuple[TrainConfig, PixelDemos, PolicySpe
     demos = load_flat(stores, keys, selection=Selection(success=success, first=config.max_demos))
     every = config.keep_pauses or config.algo == "distill" or not (arms and felt)  # a teacher does not hesitate
     expert = expert_rows(demos, stores, told_by, success_blind=config.success_blind, keep_pauses=every)
+    usual = dataclasses.replace(config, steps=None)
+    recipe = dataclasses.replace(decided(config, Task(arms)), steps=pixel_steps(usual))
+    config = filled(config, recipe)
     execute, rows = chunk_execute(config), decisions(expert.rows, chunk_of(config))
     sights = demo_sights(demos, cameras, felt, known)
     chosen = {"row": rows.step, "action": rows.action, "terminated": rows.terminated}
     sights = dataclasses.replace(sights, **chosen)
-    usual = recipe_of(arm=arms, discrete=False, candidates=False, rows=len(rows), mean_steps=usual_steps(expert))
-    config = filled(config, dataclasses.replace(usual, steps=pixel_steps(config)))
     assert config.hidden is not None and config.gamma is not None
     gamma = config.gamma if soft else 0.0
     picture = first.features[pictures[0]]["shape"]
@@ -101,7 +112,7 @@ def read_pixels(config: TrainConfig) -> tuple[TrainConfig, PixelDemos, PolicySpe
         actor="pixels",
         encoder=config.encoder, frame_stack=config.frame_stack, window=chunk_of(config), execute=execute,
     )  # fmt: skip
-    return config, PixelDemos(sights, expert.demos, felt, known), spec
+    return PixelRead(config, recipe, PixelDemos(sights, expert.demos, felt, known), spec)
 
 
 def _known(config: TrainConfig, policy_keys: tuple[str, ...]) -> tuple[str, ...]:

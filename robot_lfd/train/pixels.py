@@ -26,7 +26,7 @@ from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.distill import Turns, demos_of, load_teacher
 from robot_lfd.train.encoder_weights import FrozenEyes
 from robot_lfd.train.images import Sights, draw, draw_transitions, mapped_sights
-from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
+from robot_lfd.train.loop import WARM_UP_ROWS, Session, Settings, run_steps
 from robot_lfd.train.pixel_agents import eyes_of, make_pixel_agent
 from robot_lfd.train.pixel_options import SOFT, encoder_gradient, is_frozen, pixel_steps, practises
 from robot_lfd.train.pixel_practice import Driver, Explorer, PixelPractice, Together
@@ -44,10 +44,11 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
 
 
 def _run(config: TrainConfig, until: int | None, share: Share) -> dict[str, Any]:
-    config, demos, spec = read_pixels(config)
+    asked = config
+    config, recipe, demos, spec = read_pixels(config)
     teacher = load_teacher(config.teacher, spec) if config.teacher else None
     compute, where = computing(config, share)
-    resumed = checkpoint_to_resume(config, spec)
+    resumed = checkpoint_to_resume(config, recipe, spec)
     share.meet()  # all have looked at --out before the first one writes there
     out = Console()
     out.print(f"{demos.count} demos, {len(demos.sights.row)} steps of {spec.env_id}; sees: {', '.join(spec.features)}")
@@ -56,7 +57,7 @@ def _run(config: TrainConfig, until: int | None, share: Share) -> dict[str, Any]
     out.print(f"{config.algo}, {pixel_steps(config)} steps {where}")
     began = time.perf_counter()
     with alone_in(config.out) if share.rank == 0 else nullcontext():
-        session = PixelSession(config, spec, demos, teacher, resumed, compute)
+        session = PixelSession(Settings(config, asked, recipe), spec, demos, teacher, resumed, compute)
         try:
             scalars = session.train(until)
         finally:
@@ -73,11 +74,12 @@ class PixelSession(Session):
     """One training run from pictures: agent, practice and random state, from a checkpoint or the beginning."""
 
     def __init__(
-        self, config: TrainConfig, spec: PolicySpec, demos: PixelDemos, teacher: LearnedPolicy | None,
+        self, settings: Settings, spec: PolicySpec, demos: PixelDemos, teacher: LearnedPolicy | None,
         resumed: Path | None, compute: Compute,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.config, self.spec, self.compute, self.writes = config, spec, compute, compute.share.rank == 0
+        super().__init__(settings)
+        config = settings.now
+        self.spec, self.compute, self.writes = spec, compute, compute.share.rank == 0
         demos = demos if teacher is None else demos.labelled_by(teacher)
         self.demos = dataclasses.replace(demos, sights=demos.sights.moved_to(compute.device))
         self.agent = make_pixel_agent(config, spec, self.demos.sights, compute)

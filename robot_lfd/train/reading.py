@@ -26,7 +26,7 @@ from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import Expert, expert_rows, usual_steps
 from robot_lfd.train.numbers import check_numbers
 from robot_lfd.train.pixel_options import check_options, pixel_steps
-from robot_lfd.train.recipe import NOTHING, asks_demos, filled, recipe_of
+from robot_lfd.train.recipe import Recipe, Task, decided, filled
 from robot_lfd.train.rows import Rows
 from robot_lfd.train.shape import actor_shape
 
@@ -63,9 +63,14 @@ def with_steps(config: TrainConfig) -> TrainConfig:
 
 
 class Read(NamedTuple):
-    """What a training begins with: the settings, none of the recipe's open any more, the rows, and the policy to be."""
+    """What a training begins with: the settings, none of the recipe's open any more, the rows, and the policy to be.
+
+    Attributes:
+        recipe: what was decided for the settings that might have been left open, whether they were or not.
+    """
 
     config: TrainConfig
+    recipe: Recipe
     expert: Expert
     spec: PolicySpec
 
@@ -100,9 +105,9 @@ def read(config: TrainConfig) -> Read:
     )  # fmt: skip
     rows = expert.rows
     _check_rows(rows, first.env_id)
-    kind = {"arm": arm, "discrete": discrete, "candidates": "candidates" in shape}
-    size = {"rows": len(rows), "mean_steps": usual_steps(expert)} if asks_demos(config) else NOTHING
-    config = filled(config, recipe_of(**kind, **size))
+    counted = expert.shown + expert.corrected, usual_steps(expert) if expert.demos else 0.0
+    recipe = decided(config, Task(arm, discrete, "candidates" in shape, *counted))
+    config = filled(config, recipe)
     shape = actor_shape(config, discrete, arm)  # now that it is known how much is decided on at once
     assert config.hidden is not None and config.gamma is not None
     demos_end = arm or bool(rows.terminated.any())  # an arm's task ends when it is solved, only then
@@ -119,7 +124,7 @@ def read(config: TrainConfig) -> Read:
     )  # fmt: skip
     spec = replace(spec, absorbing_value=default_absorbing_value(config, spec.decision_gamma, demos_end, chooses))
     check_agent(config, spec)
-    return Read(config, expert, spec)
+    return Read(config, recipe, expert, spec)
 
 
 def _check_settings(config: TrainConfig) -> None:

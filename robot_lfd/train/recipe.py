@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from robot_lfd.checkpoint import read_json
+from robot_lfd.checkpoint import finished_checkpoints, read_json
+from robot_lfd.errors import LfdError
 from robot_lfd.train.config import TrainConfig
+from robot_lfd.train.pixel_options import pixel_steps
 
 LONG_STEPS = 100.0  # of a mean demo, pauses left out; five seconds on arms
 MANY_ROWS = 5_000
@@ -19,9 +22,6 @@ MOST_STEPS, MOST_PRETRAIN_STEPS = 90_000, 6_000
 BC_STEPS = 5_000
 GAIT_GAMMA = 0.99
 GAIT_PRACTICE = 4  # practice steps a gradient step outside arms: what a gait wants, and they cost little beside it
-
-
-NOTHING = {"rows": 0, "mean_steps": 0.0}  # what the demos come to where they are not asked
 
 
 @dataclass(frozen=True)
@@ -37,27 +37,39 @@ class Recipe:
     gamma: float = 0.97
 
 
-def recipe_of(*, arm: bool, discrete: bool, candidates: bool, rows: int, mean_steps: float) -> Recipe:
-    """Returns the recipe for a task and its demos.
+@dataclass(frozen=True)
+class Task:
+    """What a recipe hangs on.
 
-    Args:
+    Attributes:
         arm: whether a person drove one. candidates: whether the policy chooses among what people did. rows: steps of
-            all demos, pauses left out. mean_steps: of one demo.
+            all demos, pauses left out, each counted once. mean_steps: of one demo; both 0: the demos are not asked.
     """
-    if arm and candidates:
-        return _of_people(rows, mean_steps)
-    chunk = Recipe.chunk if candidates else 1
-    if arm:
+
+    arm: bool
+    discrete: bool = False
+    candidates: bool = False
+    rows: int = 0
+    mean_steps: float = 0.0
+
+
+def recipe_of(task: Task) -> Recipe:
+    """Returns the recipe for a task and its demos."""
+    if task.arm and task.candidates:
+        return _of_people(task)
+    chunk = Recipe.chunk if task.candidates else 1
+    if task.arm:
         return Recipe(chunk=chunk)
-    return Recipe(chunk=chunk, gamma=GAIT_GAMMA, practice_per_update=1 if discrete or candidates else GAIT_PRACTICE)
+    practice = 1 if task.discrete or task.candidates else GAIT_PRACTICE
+    return Recipe(chunk=chunk, gamma=GAIT_GAMMA, practice_per_update=practice)
 
 
-def _of_people(rows: int, mean_steps: float) -> Recipe:
+def _of_people(task: Task) -> Recipe:
     found = Recipe()
-    if mean_steps > LONG_STEPS:
+    if task.mean_steps > LONG_STEPS:
         found = dataclasses.replace(found, chunk=8, gamma=0.99)
-    if rows > MANY_ROWS:
-        steps = min(max(3 * rows, found.steps), MOST_STEPS)
+    if task.rows > MANY_ROWS:
+        steps = min(max(3 * task.rows, found.steps), MOST_STEPS)
         found = dataclasses.replace(
             found, steps=steps, pretrain_steps=min(steps // 10, MOST_PRETRAIN_STEPS), hidden=(256, 256),
             practice_per_update=4, bc_fall_at=2 * steps // 3,
@@ -65,28 +77,74 @@ def _of_people(rows: int, mean_steps: float) -> Recipe:
     return found
 
 
-def filled(config: TrainConfig, recipe: Recipe) -> TrainConfig:
-    """Returns the settings with those of `recipe` that nobody told; a run that goes on keeps all but the steps.
+def decided(config: TrainConfig, task: Task) -> Recipe:
+    """Returns what is taken where nothing is told; a run that goes on has decided before.
 
-    What does not practise, or whose rate of practice others decide, has no choice of that; cloning and offline
-    training have no weight that falls.
+    What does not practise, or whose rate of practice others decide, has no choice of that; cloning, offline training
+    and a weight that falls another way have none that falls at once.
     """
-    usual = dataclasses.asdict(recipe)
-    if config.algo == "bc":
-        usual["steps"] = BC_STEPS
+    begun = begun_with(config)
+    if begun and "recipe" not in begun:  # of a version that did not ask the demos
+        task = dataclasses.replace(task, rows=0, mean_steps=0.0)
+    recipe = recipe_of(task)
+    recipe = dataclasses.replace(
+        recipe,
+        steps=BC_STEPS if config.algo == "bc" else recipe.steps,
+        bc_fall_at=recipe.bc_fall_at * config.updates_per_step,
+    )
+    recipe = dataclasses.replace(recipe, **_noted(begun, recipe))
     online = config.mode == "online" and config.algo != "bc"
     if not online or config.rollout_workers or config.updates_per_step > 1:
+        recipe = dataclasses.replace(recipe, practice_per_update=1)
+    if not online or config.bc_decay_steps or config.bc_weight == 0.0:
+        recipe = dataclasses.replace(recipe, bc_fall_at=0)
+    return recipe
+
+
+def filled(config: TrainConfig, recipe: Recipe) -> TrainConfig:
+    """Returns the settings with those of `recipe` that nobody told; a run that goes on keeps all but the steps."""
+    kept = had(begun_with(config), recipe)
+    usual = {**dataclasses.asdict(recipe), **{k: v for k, v in kept.items() if k != "steps"}}
+    if config.updates_per_step > 1:  # two ends of one choice, and the other one was told now
         usual["practice_per_update"] = 1
-    if not online or config.bc_decay_steps:
+    if config.bc_decay_steps:
         usual["bc_fall_at"] = 0
-    usual |= _begun_with(config)
     return dataclasses.replace(config, **{k: v for k, v in usual.items() if getattr(config, k) is None})
 
 
-def asks_demos(config: TrainConfig) -> bool:
-    """Whether the demos decide: not where a run goes on that a version began which did not ask them."""
-    begun = _begun(config)
-    return not begun or "bc_fall_at" in begun
+def had(begun: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Returns what the run with the config.json `begun` had of a recipe, {} of none."""
+    if not begun:
+        return {}
+    usual = dataclasses.asdict(recipe)
+    had = {k: begun[k] if begun.get(k) is not None else v for k, v in (usual | _noted(begun, recipe)).items()}
+    if "practice_per_update" not in begun:  # before there was such a setting
+        had["practice_per_update"] = 1
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in had.items()}
+
+
+def _noted(begun: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Returns what a run's config.json says that was decided."""
+    noted = {k: v for k, v in begun.get("recipe", {}).items() if k in dataclasses.asdict(recipe)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in noted.items()}
+
+
+def begun_with(config: TrainConfig) -> dict[str, Any]:
+    """Returns the config.json of the run that goes on; {} where one begins."""
+    return read_json(config.out / "config.json") if config.resume and finished_checkpoints(config.out) else {}
+
+
+def planned_steps(config: TrainConfig, run: Path) -> int:
+    """Returns how many steps a run is going to take, as far as it can be known without its demos."""
+    if config.steps is not None:
+        return config.steps
+    if config.obs == "pixels":
+        return pixel_steps(config)
+    try:
+        noted = read_json(run / "config.json").get("recipe", {}).get("steps")
+    except LfdError:  # not there yet, or just being written
+        noted = None
+    return noted or (BC_STEPS if config.algo == "bc" else Recipe.steps)
 
 
 def told(config: TrainConfig) -> str:
@@ -95,21 +153,6 @@ def told(config: TrainConfig) -> str:
     text = f"networks of {widths}, {config.chunk} actions a decision, gamma {config.gamma}"
     if config.algo != "bc" and config.mode == "online":
         text += f", {config.practice_per_update} practice steps a gradient step"
-    if config.bc_fall_at:
-        text += f", cloning a fifth as much from step {config.bc_fall_at} on"
+    if config.bc_fall_at and config.bc_fall_at < (config.steps or 0) * config.updates_per_step:
+        text += f", cloning a fifth as much from step {config.bc_fall_at // config.updates_per_step} on"
     return text
-
-
-def _begun_with(config: TrainConfig) -> dict[str, Any]:
-    """Returns what the run that goes on was begun with; old ones took one practice step everywhere."""
-    begun = _begun(config)
-    names = [f.name for f in dataclasses.fields(Recipe) if f.name != "steps"]
-    had = {k: begun[k] for k in names if begun.get(k) is not None}
-    if begun and "practice_per_update" not in begun:
-        had["practice_per_update"] = 1
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in had.items()}
-
-
-def _begun(config: TrainConfig) -> dict[str, Any]:
-    file = config.out / "config.json"
-    return read_json(file) if config.resume and file.exists() else {}

@@ -19,7 +19,7 @@ from robot_lfd.policy_spec import PolicySpec
 from robot_lfd.runs import NOT_A_SETTING
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.reading import may_keep_own
-from robot_lfd.train.recipe import Recipe
+from robot_lfd.train.recipe import Recipe, had
 
 KEPT = (
     "seed", "mode", "success_blind", "divergence", "chi2_alpha", "value_term", "state_only", "learn_temperature",
@@ -31,8 +31,12 @@ NOT_NOTED = NOT_A_SETTING - {"seed"} | {"demos", "steps"}
 LEAST_DECISIONS = 10  # that a practice episode has room for, where demos are of a few steps
 
 
-def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
-    """Returns the checkpoint to continue from. Raises LfdError where --out and --resume contradict what is there."""
+def checkpoint_to_resume(config: TrainConfig, recipe: Recipe, spec: PolicySpec) -> Path | None:
+    """Returns the checkpoint to continue from. Raises LfdError where --out and --resume contradict what is there.
+
+    Args:
+        config: with nothing of the recipe left open. recipe: what was decided where nothing was told.
+    """
     finished = finished_checkpoints(config.out)
     if not config.resume:
         if finished or (config.out / "config.json").exists():
@@ -49,7 +53,7 @@ def checkpoint_to_resume(config: TrainConfig, spec: PolicySpec) -> Path | None:
         raise LfdError(
             f"run '{config.out}' was begun with --copies {copies}, found {config.copies}; choose another --out"
         )
-    _check_kept(config, begun)
+    _check_kept(config, begun, recipe)
     _check_own(config, begun)
     before = PolicySpec(**{**dataclasses.asdict(load_policy(finished[-1]).spec), "step": 0})
     if before != spec:
@@ -75,16 +79,22 @@ def alone_in(run: Path) -> Iterator[None]:
                     empty.rmdir()
 
 
-def changes_of(config: TrainConfig, begun: dict[str, Any]) -> dict[str, list[Any]]:
-    """Returns the settings that a run goes on with otherwise than it stood in its config.json, as [before, now]."""
-    now = json.loads(json.dumps(dataclasses.asdict(config), default=str))
-    open_then = {f.name for f in dataclasses.fields(Recipe)} & {k for k, v in begun.items() if v is None}
-    names = [k for k in now if k in begun and k not in NOT_NOTED | open_then]
-    return {k: [begun[k], now[k]] for k in names if begun[k] != now[k]}
+def changes_of(config: TrainConfig, begun: dict[str, Any], recipe: Recipe) -> dict[str, list[Any]]:
+    """Returns the settings that a run goes on with otherwise than it had by its config.json, as [before, now].
+
+    Args:
+        config, recipe: as of `checkpoint_to_resume`.
+    """
+    now, before = (
+        json.loads(json.dumps(document, default=str))
+        for document in (dataclasses.asdict(config), {**begun, **had(begun, recipe)})
+    )
+    names = [k for k in now if k in before and k not in NOT_NOTED]
+    return {k: [before[k], now[k]] for k in names if before[k] != now[k]}
 
 
-def _check_kept(config: TrainConfig, begun: dict[str, Any]) -> None:
-    for name, (before, now) in changes_of(config, begun).items():
+def _check_kept(config: TrainConfig, begun: dict[str, Any], recipe: Recipe) -> None:
+    for name, (before, now) in changes_of(config, begun, recipe).items():
         if name in KEPT:
             option = f"--{name.replace('_', '-')}"
             how = f"with {option} {before}, found {now}"

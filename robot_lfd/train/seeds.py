@@ -21,6 +21,7 @@ from robot_lfd.train import trainer
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.far_practice import check_rollouts
 from robot_lfd.train.reading import steps_of, with_steps
+from robot_lfd.train.recipe import planned_steps
 from robot_lfd.train.several_devices import check_shared, started_by_torchrun
 
 
@@ -44,7 +45,7 @@ def _in_turn(config: TrainConfig) -> dict[str, Any]:
     _check(config, len(seed_folders(config.out)), (config.out / "checkpoints").exists())
     out = Console(highlight=False)
     rows = []
-    for number, one in enumerate(map(with_steps, _configs(config)), 1):
+    for number, one in enumerate(_configs(config), 1):
         out.print(f"seed {one.seed}, {number} of {config.seeds}: {one.out}")
         rows.append(_train(one))
         out.print(_told(rows[-1]))
@@ -58,7 +59,7 @@ def _on_workers(config: TrainConfig) -> dict[str, Any]:
         _check(config, begun, any(n.startswith("checkpoints/") for n in names))
     else:
         _check(config, len(seed_folders(config.out)), (config.out / "checkpoints").exists())
-    jobs = [TrainJob(with_steps(one)) for one in _configs(config)]
+    jobs = [TrainJob(one) for one in _configs(config)]
     rows = run_jobs(jobs, workers=config.workers, address=config.address, title=f"training {config.out.name}")
     for row in rows:
         Console(highlight=False).print(_told(row))
@@ -111,9 +112,11 @@ class TrainJob:
     def progress(self) -> Progress:
         """Counts steps, by the last record of the metrics."""
         url = url_of(self.config.out)
-        last = next(reversed(read_metrics(local_home(url) / "run" if url else self.config.out)), {"step": 0})
+        folder = local_home(url) / "run" if url else self.config.out
+        last = next(reversed(read_metrics(folder)), {"step": 0})
         solved = last.get("eval_success", last.get("practice_success"))
-        return Progress(last["step"], steps_of(self.config), "" if solved is None else f"success {solved:.0%}")
+        note = "" if solved is None else f"success {solved:.0%}"
+        return Progress(last["step"], planned_steps(self.config, folder), note)
 
     def again(self) -> TrainJob:
         """Returns the job that goes on from the last checkpoint."""
@@ -122,7 +125,7 @@ class TrainJob:
 
 def _train(config: TrainConfig) -> dict[str, Any]:
     """Trains one seed; one that diverges is a result, and the next has its turn."""
-    reached = _reached(config.out)
+    reached, config = _reached(config.out), with_steps(config)
     if reached >= steps_of(config):
         return {"run": str(config.out), "seed": config.seed, "steps": reached, "already": True}
     try:

@@ -22,7 +22,8 @@ from robot_lfd.remote import RemoteFolder, url_of
 from robot_lfd.scale.board import Board
 from robot_lfd.scale.cluster import joined
 from robot_lfd.train.config import SweepConfig, TrainConfig
-from robot_lfd.train.reading import steps_of, with_steps
+from robot_lfd.train.reading import steps_of
+from robot_lfd.train.recipe import planned_steps
 from robot_lfd.train.sweep_space import rungs_of, trials_of
 from robot_lfd.train.sweep_trials import Search, Trial, search
 
@@ -39,7 +40,7 @@ def run(config: SweepConfig) -> dict[str, Any]:
         raise LfdError(f"--eval-episodes is {config.eval_episodes}, expected at least 1")
     settings = trials_of(config)
     note = Note.begun(config, settings)
-    settings = list(map(with_steps, settings))
+    settings = [dataclasses.replace(s, steps=planned_steps(s, s.out)) for s in settings]
     rungs = rungs_of(settings, full=config.full)
     trials = [
         Trial(s, tuple(r), config.eval_episodes, s.out.name in note.stopped)

@@ -28,7 +28,7 @@ from robot_lfd.train.agents import make_agent
 from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import Expert, told, usual_steps
 from robot_lfd.train.far_practice import FarPractice
-from robot_lfd.train.loop import WARM_UP_ROWS, Session, run_steps
+from robot_lfd.train.loop import WARM_UP_ROWS, Session, Settings, run_steps
 from robot_lfd.train.practice import Practice
 from robot_lfd.train.practice_many import ManyPractice
 from robot_lfd.train.reading import keeps_own, mode_of, read, steps_of, unchanging
@@ -50,8 +50,9 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
     torch.set_num_threads(1)  # measured: two threads are 2-4 times slower than one for networks of this size
     if config.obs == "pixels":
         return pixels.run(config, until)
-    config, expert, spec = read(config)
-    resumed = checkpoint_to_resume(config, spec)
+    asked = config
+    config, recipe, expert, spec = read(config)
+    resumed = checkpoint_to_resume(config, recipe, spec)
     out = Console()
     out.print(f"{told(expert)} of {spec.env_id}; the policy sees: {', '.join(spec.features)}")
     if same := unchanging(expert.rows, spec):
@@ -62,7 +63,7 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
     began, limit = time.perf_counter(), practice_limit(config, spec, usual_steps(expert))
     workers = joined(config.rollout_workers, config.address) if config.rollout_workers else nullcontext()
     with alone_in(config.out), workers as cluster:
-        session = _Session(config, spec, expert, limit, resumed, cluster)
+        session = _Session(Settings(config, asked, recipe), spec, expert, limit, resumed, cluster)
         try:
             scalars = session.train(until)
         finally:
@@ -82,12 +83,12 @@ class _Session(Session):
     """One training run: agent, practice and random state, from a checkpoint or from the beginning."""
 
     def __init__(
-        self, config: TrainConfig, spec: PolicySpec, expert: Expert, practice_limit: int | None, resumed: Path | None,
+        self, settings: Settings, spec: PolicySpec, expert: Expert, practice_limit: int | None, resumed: Path | None,
         cluster: Cluster | None,
     ) -> None:  # fmt: skip
-        super().__init__()
-        rows = decisions(expert.rows, spec.spans.row, spec.decided)
-        self.config, self.spec, self.rows = config, spec, rows
+        super().__init__(settings)
+        rows, config = decisions(expert.rows, spec.spans.row, spec.decided), settings.now
+        self.spec, self.rows = spec, rows
         self.agent = make_agent(config, spec, rows)
         self.windows = WindowSampler(rows, spec.window) if spec.clones_windows else None
         self.rng = np.random.default_rng(config.seed)

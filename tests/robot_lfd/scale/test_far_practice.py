@@ -55,7 +55,7 @@ def test_a_worker_practises_as_the_learner_itself_would(reach: Path, chunk: int,
     """Piece by piece, with the weights that it was sent, across the ends of episodes; no Ray is needed for that."""
     config = TrainConfig(demos=(reach,), out=Path("unused"), hidden=(16,), staleness_bound=200, chunk=chunk)
     config = replace(config, candidates=candidates)
-    config, expert, spec = read(config)
+    config, _, expert, spec = read(config)
     from robot_lfd.train.windows import decisions
 
     rows, kwargs = decisions(expert.rows, spec.decided), {**spec.env_kwargs, "max_episode_steps": 30}
@@ -135,7 +135,7 @@ def test_a_rollout_worker_that_is_killed_is_replaced(ray: Cluster, reach: Path, 
     config = TrainConfig(
         demos=(reach,), out=tmp_path, hidden=(16,), rollout_workers=2, staleness_bound=30, candidates=0
     )
-    config, expert, spec = read(config)
+    config, _, expert, spec = read(config)
     agent, replay = make_agent(config, spec, expert.rows), Replay(1000, expert.rows)
     practice = FarPractice(ray, config, spec, (spec.env_id, spec.env_kwargs), agent, expert.rows, replay)
     for _ in range(15):

@@ -62,7 +62,7 @@ def test_what_the_end_is_worth(demos: Path, tmp_path: Path, changes: dict, value
 def test_offline_iq_learn_has_its_own_recipe_and_the_full_gradient(demos: Path, tmp_path: Path):
     for mode, recipe in (("offline", OFFLINE), ("online", SoftQConfig())):
         config = TrainConfig(demos=(demos,), out=tmp_path, mode=mode)
-        config, expert, spec = read(config)
+        config, _, expert, spec = read(config)
         agent = make_agent(config, spec, expert.rows)
         assert isinstance(agent, SoftQAgent) and agent.config == recipe
         assert isinstance(agent.critic_loss, functools.partial)
@@ -72,7 +72,7 @@ def test_offline_iq_learn_has_its_own_recipe_and_the_full_gradient(demos: Path, 
 def test_the_scale_of_observations_is_kept_with_the_policy(demos: Path, tmp_path: Path):
     words = ["--mode", "offline", "--steps", "3", "--pretrain-steps", "2", "--hidden", "8"]
     assert call(["train", "--demos", str(demos), "--out", str(tmp_path / "run"), *words]) == 0
-    _, expert, spec = read(TrainConfig(demos=(demos,), out=tmp_path, mode="offline", hidden=(8,)))
+    _, _, expert, spec = read(TrainConfig(demos=(demos,), out=tmp_path, mode="offline", hidden=(8,)))
     agent = make_agent(TrainConfig(demos=(demos,), out=tmp_path, mode="offline", hidden=(8,)), spec, expert.rows)
     assert isinstance(agent, SoftQAgent)
     stats = read_json(find_checkpoint(tmp_path / "run") / "stats.json")

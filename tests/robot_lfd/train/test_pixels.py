@@ -88,7 +88,7 @@ def test_two_halves_with_a_resume_between_equal_one_whole_run(
 
 def test_a_clone_of_chunks_learns_what_came_next_and_does_half_of_what_it_says(home: Path, tmp_path: Path):
     words = TrainConfig(demos=(home / "reach",), out=tmp_path / "run", algo="bc", obs="pixels", chunk=4)
-    _, demos, _ = read_pixels(words)
+    demos = read_pixels(words).demos
     recorded = DemoStore.open(home / "reach")
     first = recorded[recorded.ids()[0]]
     place = int(demos.sights.row[0])

@@ -234,7 +234,7 @@ def test_the_noise_of_a_gait_is_bounded_unless_it_is_said_otherwise(demos: Path)
     assert default_noise(replace(usual, practice_noise=0.1), chooses=False, arm=True) == 0.1
     for noise in (0.05, None):
         config = replace(usual, candidates=0, practice_noise=noise)
-        config, expert, spec = read(config)
+        config, _, expert, spec = read(config)
         most = make_agent(config, spec, expert.rows).actor.log_std_max.exp()
         spread = torch.from_numpy(expert.rows.action.std(0)) + LEAST_SPREAD
         assert torch.allclose(most, spread.clamp(max=0.05 if noise else math.exp(LOG_STD_MAX)))
@@ -365,7 +365,7 @@ def test_a_control_sees_observations_as_they_are_and_acts_by_its_last_weights(de
 
 def test_what_never_changes_in_the_demos_is_said(demos: Path, tmp_path: Path, capfd):
     config = TrainConfig(demos=(demos,), out=tmp_path / "run")
-    config, expert, spec = read(config)
+    config, _, expert, spec = read(config)
     assert unchanging(expert.rows, spec) == []
     first = spec.sizes[0]
     expert.rows.obs[:, :first] = 0.25
