@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,18 @@ def test_whoever_balances_rests_on_purpose(tmp_path: Path):
     )  # fmt: skip
     import_trajectories(out.with_suffix(".npz"), out)
     assert len(read(TrainConfig(demos=(out,), out=tmp_path)).expert.rows) == 40
+
+
+@pytest.mark.parametrize(("terminal", "value"), [(None, 0.0), ("zero", 0.0), ("bound", -200.0), ("bootstrap", None)])
+def test_an_end_that_no_demo_came_to_is_a_fall_and_worth_nought(tmp_path: Path, terminal: Any, value: float | None):
+    out = tmp_path / "cart"
+    np.savez(
+        out.with_suffix(".npz"), obs=np.zeros((41, 4), np.float32), actions=np.arange(40) % 2, lengths=[40],
+        terminated=[False], env_id="CartPole-v1",
+    )  # fmt: skip
+    import_trajectories(out.with_suffix(".npz"), out)
+    found = read(TrainConfig(demos=(out,), out=tmp_path / "run", terminal=terminal)).spec.absorbing_value
+    assert found == (value if value is None else pytest.approx(value))
 
 
 @pytest.mark.parametrize(
