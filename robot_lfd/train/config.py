@@ -122,7 +122,7 @@ class TrainConfig:
     Default: 16 for iq and sqil on arms, unless something is asked for that needs numbers."""
     chunk: int | None = None
     """Actions that are decided on at once (not with valuedice; pixels: bc); all but bc do all, then look again.
-    Default: 4 where there are candidates, 8 where a mean demo is longer than 100 steps too, else 1."""
+    Default: 4 where there are candidates, of an arm 8 where a mean demo is longer than 100 steps, else 1."""
     chunk_execute: int | None = None
     """bc: how many of them are done before the policy looks again. Default: half of them."""
     chunk_blend: Flag = False

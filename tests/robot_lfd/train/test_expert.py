@@ -1,6 +1,7 @@
 """Which recorded steps are imitated: demos whole, of a policy's rollouts only what a person drove."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from robot_lfd.envs.contract import arm_of
 from robot_lfd.envs.registry import make_env
 from robot_lfd.errors import LfdError
 from robot_lfd.rollout import rollout
+from robot_lfd.train import reading
+from robot_lfd.train.config import TrainConfig
 from robot_lfd.train.expert import expert_rows, told
+from robot_lfd.train.recipe import decided
 from tests.robot_lfd.point_arm import ID, Chase, make_point_arm, register
 
 KEYS = ("target_rel",)
@@ -58,6 +62,17 @@ def test_corrections_together_weigh_as_much_as_the_demos(stores):
     often = round(stores[0].length / 3)
     assert len(found.rows) == stores[0].length + 3 * often and often > 1
     assert f"3 corrected steps of rollouts, each counted {often} times" in told(found)
+
+
+def test_the_recipe_counts_a_corrected_step_once_however_much_it_weighs(stores, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(reading, "decided", lambda config, task: asked.append(task) or decided(config, task))
+    usual = TrainConfig(demos=tuple(s.path for s in stores), out=tmp_path / "run", features=KEYS, keep_pauses=True)
+    found = reading.read(replace(usual, correction_weight=50))
+    reading.read(replace(usual, demos=(stores[1].path,)))
+    length = stores[0].length
+    assert len(found.expert.rows) == length + 150
+    assert [(t.rows, t.mean_steps) for t in asked] == [(length + 3, float(length)), (3, 0.0)]
 
 
 def test_what_happens_between_two_taps_is_left_out_but_not_a_gripper_on_its_way(tmp_path):
