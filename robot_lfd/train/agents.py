@@ -89,10 +89,9 @@ def default_absorbing_value(config: TrainConfig, gamma: float, demos_end: bool, 
 
     Args:
         demos_end: whether a demo ended by itself. Where none did, the end is a place that no expert goes to, such as
-            a fall: its bound is the least that there is. Nought is enough to stay away from it, and Q need not bridge
-            200 there (LOG.md).
+            a fall: its reward is the least that there is.
     """
-    usual = "zero" if learns_by_likelihood(config, chooses) or not demos_end else "bound"
+    usual = "zero" if learns_by_likelihood(config, chooses) else "bound"
     terminal = usual if config.terminal is None else config.terminal
     if terminal == "bootstrap":
         return None

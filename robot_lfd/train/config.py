@@ -98,8 +98,8 @@ class TrainConfig:
     state_only: Flag = False
     """iq: imitate what was seen, not what was done: the demos' actions are not looked at."""
     terminal: Literal["bound", "zero", "bootstrap"] | None = None
-    """Value after the task's end: its bound, zero, or as if the episode went on. Default: bound; zero where no demo
-    ended by itself, as where the end is a fall, and of iq offline on discrete actions."""
+    """Value after the task's end: its bound, zero, or as if the episode went on. Default: bound; iq offline on discrete
+    actions zero."""
     bound_targets: Flag = False
     """iq: cut the target critics' values at the most that rewards can sum to."""
     temperature: float | None = None

@@ -46,8 +46,10 @@ def test_whoever_balances_rests_on_purpose(tmp_path: Path):
     assert len(read(TrainConfig(demos=(out,), out=tmp_path)).expert.rows) == 40
 
 
-@pytest.mark.parametrize(("terminal", "value"), [(None, 0.0), ("zero", 0.0), ("bound", -200.0), ("bootstrap", None)])
-def test_an_end_that_no_demo_came_to_is_a_fall_and_worth_nought(tmp_path: Path, terminal: Any, value: float | None):
+@pytest.mark.parametrize(("terminal", "value"), [(None, -200.0), ("zero", 0.0), ("bootstrap", None)])
+def test_an_end_that_no_demo_came_to_is_a_fall_and_the_worst_there_is(
+    tmp_path: Path, terminal: Any, value: float | None
+):
     out = tmp_path / "cart"
     np.savez(
         out.with_suffix(".npz"), obs=np.zeros((41, 4), np.float32), actions=np.arange(40) % 2, lengths=[40],
