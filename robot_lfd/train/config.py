@@ -192,7 +192,8 @@ class SweepConfig:
     """Folder for the runs, one a setting, and the page that compares them."""
     set: tuple[str, ...]
     """Fields of lfd train as NAME=VALUE,VALUE,...; with one value, the same in all. Several numbers in one value:
-    hidden=64+64. A range to draw from, with --random: temperature=0.005..0.1."""
+    hidden=64+64. A range to draw from, with --random: temperature=0.005..0.1. Steps that are not set are 5000 of bc,
+    25000 of others, however many the demos are."""
     random: int | None = None
     """Try so many of the combinations, drawn by --seed. Default: all."""
     seed: int = 0

@@ -106,7 +106,9 @@ class Session(ABC):
         policy = {field: getattr(self.spec, field) for field in LEFT_OPEN.values()}
         came_to = {"policy": policy, "recipe": dataclasses.asdict(decided)}
         told = {"read": read, **came_to, **({"changes": noted} if noted else {})}
-        document = {"command": "train", **dataclasses.asdict(self.settings.asked), **told}
+        asked = dataclasses.asdict(self.settings.asked)
+        told_before = {k: begun[k] for k in came_to["recipe"] if asked[k] is None and k != "steps" and k in begun}
+        document = {"command": "train", **asked, **told_before, **told}
         (self.config.out / "config.json").write_text(json.dumps(document, indent=1, default=str) + "\n")
 
     def is_evaluated(self) -> bool:

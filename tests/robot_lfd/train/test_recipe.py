@@ -117,6 +117,13 @@ def test_a_run_that_goes_on_keeps_what_the_demos_decided(demos: Path, tmp_path: 
     assert told["changes"] == [{"step": 6, "practice_per_update": [1, 3]}]
 
 
+def test_what_was_told_once_need_not_be_told_again(demos: Path, tmp_path: Path):
+    train(demos, tmp_path / "run", "--steps", "5", "--chunk", "2", "--hidden", "16")
+    for step in ("6", "7", "8"):
+        on = train(demos, tmp_path / "run", "--steps", step, "--resume")
+        assert (on["chunk"], on["hidden"], on["policy"]["window"]) == (2, [16], 2) and "changes" not in on
+
+
 def test_an_older_run_goes_on_with_what_was_usual_then_however_often(
     demos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
