@@ -152,7 +152,8 @@ def told(config: TrainConfig) -> str:
     widths = " ".join(map(str, config.hidden or ()))
     text = f"networks of {widths}, {config.chunk} actions a decision, gamma {config.gamma}"
     if config.algo != "bc" and config.mode == "online":
-        text += f", {config.practice_per_update} practice steps a gradient step"
+        count = config.practice_per_update or 1
+        text += f", {count} practice step{'s' if count > 1 else ''} a gradient step"
     if config.bc_fall_at and config.bc_fall_at < (config.steps or 0) * config.updates_per_step:
         text += f", cloning a fifth as much from step {config.bc_fall_at // config.updates_per_step} on"
     return text

@@ -59,7 +59,7 @@ def run(config: TrainConfig, until: int | None = None) -> dict[str, Any]:
         out.print(f"the same in all demos, so nothing can be learned of it: {', '.join(same)}")
     out.print(f"{config.algo} {mode_of(config)}, {steps_of(config)} steps on the CPU (small networks are faster there)")
     if spec.candidates:
-        out.print(f"as the demos are: {recipe_told(config)}")
+        out.print(f"recipe for these demos: {recipe_told(config)}")
     began, limit = time.perf_counter(), practice_limit(config, spec, usual_steps(expert))
     workers = joined(config.rollout_workers, config.address) if config.rollout_workers else nullcontext()
     with alone_in(config.out), workers as cluster:
