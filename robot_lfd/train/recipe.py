@@ -92,7 +92,7 @@ def decided(config: TrainConfig, task: Task) -> Recipe:
         steps=BC_STEPS if config.algo == "bc" else recipe.steps,
         bc_fall_at=recipe.bc_fall_at * config.updates_per_step,
     )
-    recipe = dataclasses.replace(recipe, **_noted(begun, recipe))
+    recipe = dataclasses.replace(recipe, **_known(begun.get("recipe", {})))
     online = config.mode == "online" and config.algo != "bc"
     if not online or config.rollout_workers or config.updates_per_step > 1:
         recipe = dataclasses.replace(recipe, practice_per_update=1)
@@ -116,17 +116,14 @@ def had(begun: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Returns what the run with the config.json `begun` had of a recipe, {} of none."""
     if not begun:
         return {}
-    usual = dataclasses.asdict(recipe)
-    had = {k: begun[k] if begun.get(k) is not None else v for k, v in (usual | _noted(begun, recipe)).items()}
-    if "practice_per_update" not in begun:  # before there was such a setting
-        had["practice_per_update"] = 1
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in had.items()}
+    found = dataclasses.asdict(recipe) | _known(begun.get("recipe", {})) | _known(begun)
+    return found if "practice_per_update" in begun else {**found, "practice_per_update": 1}  # before it was a setting
 
 
-def _noted(begun: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """Returns what a run's config.json says that was decided."""
-    noted = {k: v for k, v in begun.get("recipe", {}).items() if k in dataclasses.asdict(recipe)}
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in noted.items()}
+def _known(document: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a JSON object says of a recipe's settings; what is null is left open."""
+    said = {f.name: document.get(f.name) for f in dataclasses.fields(Recipe)}
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in said.items() if v is not None}
 
 
 def begun_with(config: TrainConfig) -> dict[str, Any]:

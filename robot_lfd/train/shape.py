@@ -6,9 +6,9 @@ from typing import Any
 
 from robot_lfd.errors import LfdError
 from robot_lfd.train.config import TrainConfig
+from robot_lfd.train.recipe import Recipe
 
 USUAL_CANDIDATES = 16
-CANDIDATES_CHUNK = 4  # actions of one candidate: a fifth of a second on arms
 CHOOSERS = ("iq", "sqil", "bc")
 
 
@@ -26,7 +26,7 @@ def actor_shape(config: TrainConfig, discrete: bool, arm: bool) -> dict[str, Any
         raise LfdError(f"--memory-steps is {config.memory_steps}, expected at least 1")
     candidates = _candidates(config, discrete, arm)
     if candidates:
-        return {"actor": "candidates", "candidates": candidates, "window": chunk_of(config, CANDIDATES_CHUNK)}
+        return {"actor": "candidates", "candidates": candidates, "window": chunk_of(config, Recipe.chunk)}
     if config.algo in ("iq", "sqil", "dac"):
         return _soft_shape(config, discrete)
     return _cloned_shape(config, discrete)
